@@ -1,0 +1,55 @@
+//! aifd stands between OpenAI clients and several LLM hosts: it checks forward keys, routes by path
+//! prefix, relays streams as they come, and keeps the chat log. One binary on Cloudflare Pingora.
+//!
+//! # The house
+//!
+//! A *room* is one concern, a file or a folder. A *floor* is what a room may lean on: it imports
+//! rooms of lower floors only, and the rooms of floor 3 do not know each other. `edge` introduces
+//! them by passing plain values. `tests/it/floors.rs` holds all of this.
+//!
+//! ```text
+//! 6  main (the binary), demo     the command line; a tour
+//!    console                     the process's own log
+//! 5  server                      builds the rooms, opens the listeners, drains; sees all of Config
+//! 4  edge                        TIME: what happens to a request, phase by phase
+//!    admin                       the second listener: health, metrics, status
+//! 3  user route retry pool chatlog
+//! 2  config                      raw (serde) -> check (every rule, all faults at once) -> Config
+//! 1  wire refusal metrics secret drain
+//! ```
+//!
+//! # One request
+//!
+//! ```text
+//! client ─► edge/mod.rs      (Pingora's hooks, one stage each)
+//!  request_filter            admit: address, own endpoints, key ─► user
+//!                            steer::aim: path ─► route
+//!                            hear: the body, held ─► wire::peek; the tap goes in
+//!  upstream_peer             steer::peer: route ─► pool ─► host, address      ◄─┐ again
+//!  fail_to_connect, error_while_proxy                        steer ─► retry    ─┘
+//!  upstream_request_filter   shape::outbound: path, Host, key
+//!  upstream_response_filter  shape::inbound: cookies, Location
+//!  response_filter, _body_   relay: first byte, first content ─► wire, chatlog
+//!  fail_to_proxy             settle::failed ─► refusal ─► reply
+//!  logging                   settle: metrics, chatlog, access line
+//! ```
+//!
+//! # What it never does
+//!
+//! - It never parses and writes again a byte that nobody has to change.
+//! - It never tries again after the first byte of an answer has gone to the client.
+//! - It never takes an upstream's address, or its key's way, from a request.
+//! - It never lets a broken answer end clean, nor logs it as whole.
+//! - It never waits for a disk or a terminal on the way of a stream.
+//! - It never starts with a configuration that has a fault.
+
+// floor 6
+// floor 5
+// floor 4
+// floor 3
+// floor 2
+// floor 1
+pub mod drain;
+pub mod metrics;
+pub mod refusal;
+pub mod secret;

@@ -1,0 +1,3 @@
+//! The command line; it comes with the rooms it calls.
+
+fn main() {}
