@@ -48,6 +48,7 @@
 // floor 4
 // floor 3
 // floor 2
+pub mod config;
 // floor 1
 pub mod drain;
 pub mod metrics;

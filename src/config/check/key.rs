@@ -1,0 +1,140 @@
+//! Rules of `[[key]]`.
+
+use super::{secret, value};
+use crate::config::findings::Findings;
+use crate::config::{Key, UnknownKeys, raw};
+use crate::secret::{DOTS, KeyDigest};
+
+/// Shorter secrets are guessed sooner or later, characters.
+const GUESSED: usize = 8;
+
+pub(super) fn keys(
+    raw: &[raw::Key],
+    unknown: UnknownKeys,
+    findings: &mut Findings<'_>,
+) -> Option<Vec<Key>> {
+    if raw.is_empty() && unknown == UnknownKeys::Refuse {
+        let fix = "add [[key]] name = \"me\", secret = \"env:NAME\", or write unknown_keys = \
+            \"pass\" in [access]";
+        findings.fault("key", "is missing: nobody could come in", fix);
+    }
+    let names: Vec<&str> = raw.iter().map(|one| one.name.as_str()).collect();
+    value::names("key", &names, findings);
+    let mut keys: Vec<Key> = Vec::with_capacity(raw.len());
+    for (at, one) in raw.iter().enumerate() {
+        let path = format!("key[{at}]");
+        let Some(key) = key(&path, one, findings) else {
+            continue;
+        };
+        if let Some(other) = keys.iter().find(|other| other.digest == key.digest) {
+            let what = format!("is also the secret of \"{}\"", other.name);
+            findings.fault(&format!("{path}.secret"), what, "a secret of its own");
+        }
+        keys.push(key);
+    }
+    (keys.len() == raw.len()).then_some(keys)
+}
+
+fn key(path: &str, raw: &raw::Key, findings: &mut Findings<'_>) -> Option<Key> {
+    models(&format!("{path}.models"), &raw.models, findings);
+    if let Some(said) = &raw.requests {
+        let path = format!("{path}.requests");
+        match is_limit(said) {
+            true => findings.notice(format!("{path}: checked, not yet enforced by this version")),
+            false => findings.wrong(&path),
+        }
+    }
+    let (digest, origin) = digest(&format!("{path}.secret"), &raw.secret, findings)?;
+    Some(Key {
+        name: raw.name.clone(),
+        digest,
+        origin,
+        level: raw.level,
+        models: raw.models.clone(),
+        requests: raw.requests.clone(),
+    })
+}
+
+fn models(key: &str, models: &[String], findings: &mut Findings<'_>) {
+    if models.is_empty() {
+        findings.fault(key, "is empty: this key may use nothing", "[\"*\"], or drop the key");
+    }
+    for (at, model) in models.iter().enumerate() {
+        if model.is_empty()
+            || model.contains(|letter: char| letter.is_whitespace() || letter.is_control())
+        {
+            let fix = "a pattern like \"llama-*\", without spaces";
+            findings.fault(&format!("{key}[{at}]"), "is not a pattern of a model", fix);
+        }
+    }
+}
+
+/// The digest of a forward key, and how the key may be shown.
+fn digest(key: &str, said: &str, findings: &mut Findings<'_>) -> Option<(KeyDigest, String)> {
+    if said.is_empty() {
+        findings.missing(key);
+        return None;
+    }
+    if let Some(hex) = said.strip_prefix("sha256:").filter(|_| !said.contains(DOTS)) {
+        let digest = KeyDigest::from_hex(hex);
+        if digest.is_none() {
+            let fix = "64 hex digits: printf %s KEY | sha256sum";
+            findings.fault(key, "is not a SHA-256", fix);
+        }
+        return digest.map(|digest| (digest, format!("sha256:{}", digest.to_hex())));
+    }
+    let secret = secret::header(key, said, findings)?;
+    if secret.expose().contains(',') {
+        // Clients send several keys with commas between them.
+        findings.fault(key, "has a comma", "a key without commas");
+        return None;
+    }
+    if secret.expose().len() < GUESSED {
+        findings.notice(format!("{key}: shorter than {GUESSED} characters, easily guessed"));
+    }
+    Some((KeyDigest::of(secret.expose().as_bytes()), secret.origin().to_owned()))
+}
+
+/// `60/minute;600/hour`: a number, `/` or `per`, perhaps a number, and a unit.
+fn is_limit(text: &str) -> bool {
+    text.split([',', ';', '|']).all(|part| one_limit(&part.to_ascii_lowercase()).is_some())
+}
+
+fn one_limit(part: &str) -> Option<()> {
+    let rest = number(part.trim())?.trim_start();
+    let rest = rest.strip_prefix('/').or_else(|| rest.strip_prefix("per"))?.trim_start();
+    let unit = number(rest).unwrap_or(rest).trim_start();
+    let unit = unit.strip_suffix('s').unwrap_or(unit);
+    ["second", "minute", "hour", "day", "month", "year"].contains(&unit).then_some(())
+}
+
+/// What follows a number at the start.
+fn number(text: &str) -> Option<&str> {
+    let rest = text.trim_start_matches(|letter: char| letter.is_ascii_digit());
+    (rest.len() < text.len()).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grammar_of_limits() {
+        for (text, expected) in [
+            ("100/2minutes", true),
+            ("60/minute;600/hour", true),
+            ("60 per minute, 1/day | 2/MONTH", true),
+            ("60per 2 minutes", true),
+            ("10/0second", true),
+            ("", false),
+            ("10/m", false),
+            ("1.5/second", false),
+            ("-1/second", false),
+            ("10/week", false),
+            ("60/minute;", false),
+            ("/minute", false),
+        ] {
+            assert_eq!(is_limit(text), expected, "{text}");
+        }
+    }
+}

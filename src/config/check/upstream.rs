@@ -1,0 +1,100 @@
+//! Rules of `[[upstream]]`.
+
+use std::time::Duration;
+
+use super::host::host;
+use super::{secret, value};
+use crate::config::findings::Findings;
+use crate::config::human::Time;
+use crate::config::{Host, Timeouts, Upstream, raw};
+use crate::secret::Secret;
+
+pub(super) fn upstreams(
+    raw: &[raw::Upstream],
+    findings: &mut Findings<'_>,
+) -> Option<Vec<Upstream>> {
+    if raw.is_empty() {
+        let fix = "add [[upstream]] name = \"gpu\", hosts = [\"http://10.0.0.11:8000\"]";
+        findings.fault("upstream", "is missing: there is nowhere to send a request", fix);
+    }
+    let names: Vec<&str> = raw.iter().map(|one| one.name.as_str()).collect();
+    value::names("upstream", &names, findings);
+    let mut upstreams = Vec::with_capacity(raw.len());
+    for (at, one) in raw.iter().enumerate() {
+        let key = format!("upstream[{at}]");
+        upstreams.extend(upstream(&key, one, findings));
+    }
+    (upstreams.len() == raw.len()).then_some(upstreams)
+}
+
+fn upstream(key: &str, raw: &raw::Upstream, findings: &mut Findings<'_>) -> Option<Upstream> {
+    let hosts = hosts(&format!("{key}.hosts"), &raw.hosts, findings);
+    let keys = keys(&format!("{key}.keys"), &raw.keys, findings);
+    let timeouts = timeouts(&format!("{key}.timeouts"), &raw.timeouts, findings);
+    let idle = value::time(&format!("{key}.keepalive.idle"), raw.keepalive.idle, findings);
+    if let Some(path) = &raw.ca {
+        value::pem(&format!("{key}.ca"), path, "CERTIFICATE", findings);
+        if hosts.iter().flatten().all(|host| !host.tls) {
+            findings.notice(format!("{key}.ca: no host is https, so nothing is checked with it"));
+        }
+    }
+    Some(Upstream {
+        name: raw.name.clone(),
+        hosts: hosts?,
+        keys: keys?,
+        timeouts: timeouts?,
+        http: raw.http,
+        ca: raw.ca.clone(),
+        keepalive_idle: idle?,
+    })
+}
+
+fn hosts(key: &str, said: &[String], findings: &mut Findings<'_>) -> Option<Vec<Host>> {
+    if said.is_empty() {
+        findings.fault(key, "has no host", "base URLs like [\"http://10.0.0.11:8000\"]");
+        return None;
+    }
+    let mut hosts = Vec::with_capacity(said.len());
+    for (at, url) in said.iter().enumerate() {
+        let key = format!("{key}[{at}]");
+        match host(url) {
+            Ok(host) if hosts.contains(&host) => {
+                findings.fault(&key, "is the same host as one before it", "drop one of the two");
+            }
+            Ok(host) => hosts.push(host),
+            Err((what, fix)) => findings.fault(&key, what, fix),
+        }
+    }
+    (hosts.len() == said.len()).then_some(hosts)
+}
+
+fn keys(key: &str, said: &[String], findings: &mut Findings<'_>) -> Option<Vec<Secret>> {
+    let secrets: Vec<Secret> = said
+        .iter()
+        .enumerate()
+        .filter_map(|(at, said)| secret::header(&format!("{key}[{at}]"), said, findings))
+        .collect();
+    (secrets.len() == said.len()).then_some(secrets)
+}
+
+/// A part that was not written is never longer than the whole; one that was written must not be.
+fn timeouts(key: &str, raw: &raw::Timeouts, findings: &mut Findings<'_>) -> Option<Timeouts> {
+    let total = value::time(&format!("{key}.total"), raw.total, findings);
+    let mut part = |name: &str, said: Time| -> Option<Duration> {
+        let key = format!("{key}.{name}");
+        let time = value::time(&key, said, findings)?;
+        let Some(total) = total.filter(|total| time > *total) else {
+            return Some(time);
+        };
+        if findings.written.has(&key) {
+            let total = String::from(Time(total));
+            let fix = format!("at most \"{total}\", or a longer total");
+            findings.fault(&key, format!("is longer than total ({total})"), fix);
+        }
+        Some(total)
+    };
+    let connect = part("connect", raw.connect);
+    let first_byte = part("first_byte", raw.first_byte);
+    let idle = part("idle", raw.idle);
+    Some(Timeouts { connect: connect?, first_byte: first_byte?, idle: idle?, total: total? })
+}

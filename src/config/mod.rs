@@ -1,0 +1,257 @@
+//! The configuration, checked: what the file said, in types that cannot be wrong.
+//!
+//! Why two steps: `raw` mirrors the file (serde), `check` holds every rule and reports every fault
+//! at once; what comes out here needs no further check anywhere. Each room takes its own section;
+//! only `server.rs` sees the whole [`Config`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::secret::{KeyDigest, Secret};
+
+mod check;
+mod error;
+mod findings;
+mod human;
+mod keys;
+mod load;
+mod raw;
+mod read;
+mod show;
+#[cfg(test)]
+mod tests;
+mod written;
+
+pub use error::{Fault, Faults};
+pub use load::{load, parse, parse_with};
+pub use show::show;
+
+/// A whole configuration in which the invalid cannot be said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The public side: listeners, client limits.
+    pub server: Server,
+    /// The admin listener; `None` when it is off.
+    pub admin: Option<Admin>,
+    /// Who may come in.
+    pub access: Access,
+    /// Where requests can go; at least one.
+    pub upstreams: Vec<Upstream>,
+    /// Which path goes to which upstream; prefixes are unique.
+    pub routes: Vec<Route>,
+    /// The forward keys; names and secrets are unique.
+    pub keys: Vec<Key>,
+    /// The chat log.
+    pub chat_log: ChatLog,
+    /// What the operator should know although nothing is wrong (shown at start).
+    pub notices: Vec<String>,
+}
+
+/// `[server]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Where to listen; at least one.
+    pub listen: Vec<Listen>,
+    /// Worker threads; at least one (`workers = 0` has become the number of cores).
+    pub workers: usize,
+    /// Largest body that is held for inspection and replay, bytes.
+    pub max_body: usize,
+    /// Largest body that is streamed through (uploads, general routes), bytes.
+    pub max_upload: u64,
+    /// All held bodies together, bytes.
+    pub body_memory: usize,
+    /// How long a whole held body may take to arrive.
+    pub body_timeout: Duration,
+    /// How long a client may stay silent in the middle of sending a head or a body.
+    pub read_timeout: Duration,
+    /// How long one write to a client may stall.
+    pub write_timeout: Duration,
+    /// How long an idle client connection is kept open.
+    pub keepalive: Duration,
+    /// Addresses whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Certificate and key of the TLS listeners.
+    pub tls: Option<Tls>,
+    /// How long live streams may go on after SIGTERM.
+    pub shutdown_grace: Duration,
+}
+
+/// One listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// HTTP/1.1 and h2c in clear text.
+    Plain(SocketAddr),
+    /// HTTP/1.1 and h2 over TLS; [`Server::tls`] is set.
+    Tls(SocketAddr),
+    /// A unix socket, clear text.
+    Unix(PathBuf),
+}
+
+/// `tls = { cert, key }`, both PEM files that were readable when checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate chain.
+    pub cert: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// `[admin]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Where the admin listener listens.
+    pub listen: SocketAddr,
+    /// Bearer token asked of callers, if any.
+    pub token: Option<Secret>,
+}
+
+/// `[access]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// What happens to a request without a known forward key.
+    pub unknown_keys: UnknownKeys,
+    /// When not empty, only these addresses may come in.
+    pub allow_ips: Vec<IpNet>,
+    /// These addresses may not come in.
+    pub deny_ips: Vec<IpNet>,
+}
+
+/// `unknown_keys`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownKeys {
+    /// 401.
+    Refuse,
+    /// Passed on to the upstream unchanged.
+    Pass,
+}
+
+/// `[[upstream]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// Its name, unique.
+    pub name: String,
+    /// Its hosts; at least one.
+    pub hosts: Vec<Host>,
+    /// Keys put in for the client's; may be empty.
+    pub keys: Vec<Secret>,
+    /// How long each phase may take.
+    pub timeouts: Timeouts,
+    /// Which HTTP is spoken.
+    pub http: HttpVersion,
+    /// CA file (PEM) instead of the platform's roots, for https hosts.
+    pub ca: Option<PathBuf>,
+    /// How long an idle connection to a host is kept.
+    pub keepalive_idle: Duration,
+}
+
+/// One host of an upstream, from its base URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// https.
+    pub tls: bool,
+    /// Name or address, IPv6 without brackets.
+    pub host: String,
+    /// Port, the scheme's own when none was written.
+    pub port: u16,
+    /// Path of the base URL without its trailing `/`; empty for none.
+    pub base_path: String,
+}
+
+/// `timeouts = { connect, first_byte, idle, total }`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// TCP and TLS together.
+    pub connect: Duration,
+    /// From sending the request to the first byte of the answer's head.
+    pub first_byte: Duration,
+    /// Longest silence inside an answer.
+    pub idle: Duration,
+    /// The whole call, from its arrival to its last byte.
+    pub total: Duration,
+}
+
+/// `http`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+pub enum HttpVersion {
+    /// https: h2 when the host offers it, else HTTP/1.1; http: HTTP/1.1.
+    #[serde(rename = "auto")]
+    Auto,
+    /// HTTP/1.1 only.
+    #[serde(rename = "1.1")]
+    Http1,
+    /// h2 only (with prior knowledge on http).
+    #[serde(rename = "2")]
+    Http2,
+}
+
+/// `[[route]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Starts with `/`, no trailing `/` except for the root.
+    pub prefix: String,
+    /// Index into [`Config::upstreams`].
+    pub upstream: usize,
+    /// How it is treated.
+    pub kind: Kind,
+}
+
+/// `kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Inspected, logged, key-swapped.
+    Openai,
+    /// Relayed: never parsed, never logged.
+    General,
+}
+
+/// `[[key]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its name in logs and status; unique.
+    pub name: String,
+    /// SHA-256 of the secret; unique.
+    pub digest: KeyDigest,
+    /// How the secret was written: `env:NAME`, `file:PATH` or `sha256:HEX`; dots for a literal.
+    pub origin: String,
+    /// Level of its owner.
+    pub level: u32,
+    /// Patterns of the models it may use; `*` stands for any run of characters.
+    pub models: Vec<String>,
+    /// Its limit of requests as written, grammar checked; not enforced by this version.
+    pub requests: Option<String>,
+}
+
+/// `[chat_log]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatLog {
+    /// Whether there is one.
+    pub on: bool,
+    /// Where its files are.
+    pub dir: PathBuf,
+    /// A file is closed when it would grow beyond this, bytes.
+    pub rotate: u64,
+    /// All files together, bytes; the oldest go first.
+    pub keep: u64,
+    /// What happens when the disk is slower than the calls.
+    pub full: WhenFull,
+    /// Records that wait for the disk, bytes.
+    pub queue: usize,
+    /// How much of one answer is kept, bytes.
+    pub capture: usize,
+}
+
+/// `full`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenFull {
+    /// The connection waits before its next request; an answer never waits.
+    Block,
+    /// The record is dropped and counted.
+    Drop,
+}

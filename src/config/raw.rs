@@ -1,0 +1,224 @@
+//! The file as it is written: one struct a table, every default in one place.
+//!
+//! Why apart from the checked types: here anything may be said that TOML can say; `check` decides.
+//! Nothing is required here: a missing key is a rule's fault, so it is reported beside the others.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::human::{Size, Time};
+use super::{HttpVersion, Kind, UnknownKeys, WhenFull};
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Raw {
+    pub(super) server: Server,
+    pub(super) admin: Admin,
+    pub(super) access: Access,
+    pub(super) upstream: Vec<Upstream>,
+    pub(super) route: Vec<Route>,
+    pub(super) key: Vec<Key>,
+    pub(super) chat_log: ChatLog,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Server {
+    pub(super) listen: Vec<String>,
+    pub(super) workers: usize,
+    pub(super) max_body: Size,
+    pub(super) max_upload: Size,
+    pub(super) body_memory: Size,
+    pub(super) body_timeout: Time,
+    pub(super) read_timeout: Time,
+    pub(super) write_timeout: Time,
+    pub(super) keepalive: Time,
+    pub(super) trusted_proxies: Vec<String>,
+    pub(super) shutdown_grace: Time,
+    pub(super) tls: Option<Tls>,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) cert: PathBuf,
+    pub(super) key: PathBuf,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Admin {
+    pub(super) listen: String,
+    pub(super) token: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Access {
+    pub(super) unknown_keys: UnknownKeys,
+    pub(super) allow_ips: Vec<String>,
+    pub(super) deny_ips: Vec<String>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Upstream {
+    pub(super) name: String,
+    pub(super) hosts: Vec<String>,
+    pub(super) keys: Vec<String>,
+    pub(super) http: HttpVersion,
+    pub(super) ca: Option<PathBuf>,
+    pub(super) timeouts: Timeouts,
+    pub(super) keepalive: Keepalive,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Timeouts {
+    pub(super) connect: Time,
+    pub(super) first_byte: Time,
+    pub(super) idle: Time,
+    pub(super) total: Time,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Keepalive {
+    pub(super) idle: Time,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Route {
+    pub(super) prefix: String,
+    pub(super) upstream: Option<String>,
+    pub(super) kind: Kind,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Key {
+    pub(super) name: String,
+    pub(super) secret: String,
+    pub(super) level: u32,
+    pub(super) models: Vec<String>,
+    pub(super) requests: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ChatLog {
+    pub(super) on: bool,
+    pub(super) dir: PathBuf,
+    pub(super) format: Format,
+    pub(super) rotate: Size,
+    pub(super) keep: Size,
+    pub(super) full: WhenFull,
+    pub(super) queue: Size,
+    pub(super) capture: Size,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Format {
+    Jsonl,
+    Python,
+}
+
+// === the defaults ===
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: vec!["0.0.0.0:8000".to_owned()],
+            workers: 0,
+            max_body: Size::mib(32),
+            max_upload: Size::gib(1),
+            body_memory: Size::gib(1),
+            body_timeout: Time::minutes(5),
+            read_timeout: Time::seconds(30),
+            write_timeout: Time::seconds(30),
+            keepalive: Time::seconds(75),
+            trusted_proxies: Vec::new(),
+            shutdown_grace: Time::minutes(10),
+            tls: None,
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8001".to_owned(), token: None }
+    }
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self { unknown_keys: UnknownKeys::Refuse, allow_ips: Vec::new(), deny_ips: Vec::new() }
+    }
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            hosts: Vec::new(),
+            keys: Vec::new(),
+            http: HttpVersion::Auto,
+            ca: None,
+            timeouts: Timeouts::default(),
+            keepalive: Keepalive::default(),
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Time::seconds(5),
+            first_byte: Time::minutes(5),
+            idle: Time::minutes(2),
+            total: Time::minutes(60),
+        }
+    }
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self { idle: Time::seconds(30) }
+    }
+}
+
+impl Default for Route {
+    fn default() -> Self {
+        Self { prefix: String::new(), upstream: None, kind: Kind::Openai }
+    }
+}
+
+impl Default for Key {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            secret: String::new(),
+            level: 0,
+            models: vec!["*".to_owned()],
+            requests: None,
+        }
+    }
+}
+
+impl Default for ChatLog {
+    fn default() -> Self {
+        Self {
+            on: true,
+            dir: "Log".into(),
+            format: Format::Jsonl,
+            rotate: Size::mib(50),
+            keep: Size::gib(10),
+            full: WhenFull::Block,
+            queue: Size::mib(64),
+            capture: Size::mib(8),
+        }
+    }
+}

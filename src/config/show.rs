@@ -1,0 +1,128 @@
+//! The effective configuration as TOML that can be read again, secrets hidden.
+//!
+//! Why through `Raw`: a key that the file knows cannot be forgotten here, the compiler asks for it.
+//! The trap: a secret that was written out is shown as dots, which the reader refuses.
+
+use crate::secret::Secret;
+
+use super::human::{Size, Time};
+use super::raw::{self, Raw};
+use super::{Admin, ChatLog, Config, Key, Listen, Server, Tls, Upstream};
+
+/// Writes every key with its value in force.
+#[must_use]
+pub fn show(config: &Config) -> String {
+    let raw = Raw {
+        server: server(&config.server),
+        admin: admin(config.admin.as_ref()),
+        access: raw::Access {
+            unknown_keys: config.access.unknown_keys,
+            allow_ips: texts(&config.access.allow_ips),
+            deny_ips: texts(&config.access.deny_ips),
+        },
+        upstream: config.upstreams.iter().map(upstream).collect(),
+        route: config
+            .routes
+            .iter()
+            .map(|route| raw::Route {
+                prefix: route.prefix.clone(),
+                upstream: Some(config.upstreams[route.upstream].name.clone()),
+                kind: route.kind,
+            })
+            .collect(),
+        key: config.keys.iter().map(key).collect(),
+        chat_log: chat_log(&config.chat_log),
+    };
+    toml::to_string(&raw).expect("Raw came from TOML text, so all of it can be said in TOML")
+}
+
+fn server(server: &Server) -> raw::Server {
+    let tls = |tls: &Tls| raw::Tls { cert: tls.cert.clone(), key: tls.key.clone() };
+    let listen = |listen| address(listen, server.tls.is_some());
+    raw::Server {
+        listen: server.listen.iter().map(listen).collect(),
+        workers: server.workers,
+        max_body: size(server.max_body),
+        max_upload: Size(server.max_upload),
+        body_memory: size(server.body_memory),
+        body_timeout: Time(server.body_timeout),
+        read_timeout: Time(server.read_timeout),
+        write_timeout: Time(server.write_timeout),
+        keepalive: Time(server.keepalive),
+        trusted_proxies: texts(&server.trusted_proxies),
+        shutdown_grace: Time(server.shutdown_grace),
+        tls: server.tls.as_ref().map(tls),
+    }
+}
+
+/// A clear-text address is bare only where bare means clear text.
+fn address(listen: &Listen, tls: bool) -> String {
+    match listen {
+        Listen::Plain(address) if tls => format!("http://{address}"),
+        Listen::Plain(address) => address.to_string(),
+        Listen::Tls(address) => format!("https://{address}"),
+        Listen::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
+fn admin(admin: Option<&Admin>) -> raw::Admin {
+    match admin {
+        None => raw::Admin { listen: "off".to_owned(), token: None },
+        Some(admin) => {
+            raw::Admin { listen: admin.listen.to_string(), token: admin.token.as_ref().map(origin) }
+        }
+    }
+}
+
+fn upstream(upstream: &Upstream) -> raw::Upstream {
+    let timeouts = &upstream.timeouts;
+    raw::Upstream {
+        name: upstream.name.clone(),
+        hosts: texts(&upstream.hosts),
+        keys: upstream.keys.iter().map(origin).collect(),
+        http: upstream.http,
+        ca: upstream.ca.clone(),
+        timeouts: raw::Timeouts {
+            connect: Time(timeouts.connect),
+            first_byte: Time(timeouts.first_byte),
+            idle: Time(timeouts.idle),
+            total: Time(timeouts.total),
+        },
+        keepalive: raw::Keepalive { idle: Time(upstream.keepalive_idle) },
+    }
+}
+
+fn key(key: &Key) -> raw::Key {
+    raw::Key {
+        name: key.name.clone(),
+        secret: key.origin.clone(),
+        level: key.level,
+        models: key.models.clone(),
+        requests: key.requests.clone(),
+    }
+}
+
+fn chat_log(log: &ChatLog) -> raw::ChatLog {
+    raw::ChatLog {
+        on: log.on,
+        dir: log.dir.clone(),
+        format: raw::Format::Jsonl,
+        rotate: Size(log.rotate),
+        keep: Size(log.keep),
+        full: log.full,
+        queue: size(log.queue),
+        capture: size(log.capture),
+    }
+}
+
+fn origin(secret: &Secret) -> String {
+    secret.origin().to_owned()
+}
+
+fn size(bytes: usize) -> Size {
+    Size(bytes as u64)
+}
+
+fn texts<T: ToString>(values: &[T]) -> Vec<String> {
+    values.iter().map(ToString::to_string).collect()
+}

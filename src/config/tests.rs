@@ -1,0 +1,171 @@
+//! What holds for the configuration as a whole: the table of keys, the shown form, the defaults.
+//!
+//! The rules, one by one, are golden files: `tests/golden/config/`.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use toml::{Table, Value};
+
+use super::raw::Raw;
+use super::{Config, keys, parse_with, show};
+
+/// Every key with its default, as it is given to the operator.
+const EVERY_KEY: &str = include_str!("../../conf/aifd.toml");
+
+const SMALLEST: &str = r#"
+    upstream = [{ name = "gpu", hosts = ["http://10.0.0.11:8000"] }]
+    key = [{ name = "alice", secret = "env:AIFD_KEY_ALICE" }]
+"#;
+
+const DIGEST: &str = "sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+
+fn parse(text: &str) -> Config {
+    let env = |name: &str| Some(format!("secret-of-{name}"));
+    parse_with(text, "text", &env).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+/// A commented key (`# token = ...`) as a key.
+fn uncommented(text: &str) -> String {
+    let line = |line: &str| match line.strip_prefix("# ").and_then(|rest| rest.split_once(" = ")) {
+        Some((key, _)) if !key.contains(' ') => format!("{}\n", &line[2..]),
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
+/// The paths of every key in a table, without indexes.
+fn paths(value: &Value, path: &str, into: &mut BTreeSet<String>) {
+    match value {
+        Value::Table(table) => {
+            for (key, value) in table {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                paths(value, &path, into);
+                into.insert(path);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| paths(item, path, into)),
+        _ => {}
+    }
+}
+
+fn paths_of(table: Table) -> BTreeSet<String> {
+    let mut into = BTreeSet::new();
+    paths(&Value::Table(table), "", &mut into);
+    into
+}
+
+#[test]
+fn the_table_the_structs_and_the_file_have_the_same_keys() {
+    let table: BTreeSet<String> = keys::KEYS.iter().map(|key| key.path.to_owned()).collect();
+    assert_eq!(table.len(), keys::KEYS.len(), "a key stands twice in the table");
+    let text = uncommented(EVERY_KEY);
+    assert_eq!(paths_of(text.parse().unwrap()), table, "conf/aifd.toml");
+    let raw: Raw = toml::from_str(&text).unwrap();
+    assert_eq!(paths_of(Table::try_from(&raw).unwrap()), table, "raw.rs");
+}
+
+#[test]
+fn every_default_in_the_file_is_the_default() {
+    assert_eq!(parse(EVERY_KEY), parse(SMALLEST));
+}
+
+#[test]
+fn what_is_shown_is_read_again() {
+    let full = format!(
+        r#"
+        [server]
+        listen = ["0.0.0.0:8000", "unix:/run/aifd.sock", "http://[::1]:0"]
+        workers = 3
+        max_body = 12345
+        shutdown_grace = "1h30m5s"
+        trusted_proxies = ["10.1.2.3/8", "::1"]
+        [admin]
+        listen = "0.0.0.0:9000"
+        token = "env:TOKEN"
+        [access]
+        unknown_keys = "pass"
+        deny_ips = ["192.168.1.7"]
+        [[upstream]]
+        name = "a"
+        hosts = ["https://API.example.com/v1/", "http://[::1]:80"]
+        keys = ["env:ONE", "env:TWO"]
+        http = "2"
+        timeouts = {{ total = "30s" }}
+        [[upstream]]
+        name = "b"
+        hosts = ["http://b"]
+        [[route]]
+        prefix = "/b/"
+        upstream = "b"
+        kind = "general"
+        [[route]]
+        prefix = "/"
+        upstream = "a"
+        [[key]]
+        name = "k"
+        secret = "{DIGEST}"
+        level = 2
+        models = ["gpt-*"]
+        requests = "60/minute"
+        [chat_log]
+        full = "drop"
+        dir = "/var/log/ai \"fd\""
+        "#
+    );
+    for text in [EVERY_KEY, SMALLEST, &full] {
+        let config = parse(text);
+        let shown = show(&config);
+        assert_eq!(parse(&shown), config, "{shown}");
+    }
+}
+
+#[test]
+fn what_is_off_stays_off() {
+    let config = parse(&format!("{SMALLEST}\nadmin.listen = 'off'\nchat_log.on = false"));
+    assert!(config.admin.is_none() && !config.chat_log.on);
+    assert_eq!(parse(&show(&config)), config);
+}
+
+#[test]
+fn a_literal_secret_is_not_shown_and_its_dots_are_refused() {
+    let text = "admin.token = 'literal-1'\n\
+        upstream = [{ name = 'a', hosts = ['http://a'], keys = ['literal-2'] }]\n\
+        key = [{ name = 'k', secret = 'literal-3' }]";
+    let config = parse(text);
+    let shown = show(&config);
+    assert!(!shown.contains("literal") && !format!("{config:?}").contains("literal"), "{shown}");
+    let faults = parse_with(&shown, "shown", &|_| None).unwrap_err();
+    assert!(!faults.to_string().contains("literal"), "{faults}");
+    let mut keys: Vec<&str> = faults.faults.iter().map(|fault| fault.key.as_str()).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["admin.token", "key[0].secret", "upstream[0].keys[0]"]);
+}
+
+#[test]
+fn a_timeout_that_was_not_written_fits_into_the_total() {
+    let usual = parse(SMALLEST).upstreams[0].timeouts;
+    assert!(usual.first_byte.as_secs() == 300 && usual.total.as_secs() == 3600);
+    let short = "[[upstream]]\nname = 'a'\nhosts = ['http://a']\ntimeouts.total = '30s'\n\
+        [access]\nunknown_keys = 'pass'";
+    let short = parse(short).upstreams[0].timeouts;
+    assert_eq!((short.connect.as_secs(), short.first_byte.as_secs()), (5, 30));
+}
+
+proptest! {
+    /// Whatever is cut out of a good file: no panic, and a refusal names at least one fault.
+    #[test]
+    fn no_text_panics(
+        from in 0..EVERY_KEY.len(),
+        length in 0..200_usize,
+        put in "[\\[\\]={}\"'\n.a0-]{0,4}",
+    ) {
+        let kept = |range: std::ops::Range<usize>| EVERY_KEY.get(range).unwrap_or_default();
+        let to = (from + length).min(EVERY_KEY.len());
+        let text = format!("{}{put}{}", kept(0..from), kept(to..EVERY_KEY.len()));
+        match parse_with(&text, "text", &|_| Some("long enough".to_owned())) {
+            Ok(config) => prop_assert!(!config.upstreams.is_empty()),
+            Err(faults) => prop_assert!(!faults.faults.is_empty()),
+        }
+    }
+}
