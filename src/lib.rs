@@ -47,6 +47,7 @@
 // floor 5
 // floor 4
 // floor 3
+pub mod chatlog;
 // floor 2
 pub mod config;
 // floor 1
@@ -54,3 +55,14 @@ pub mod drain;
 pub mod metrics;
 pub mod refusal;
 pub mod secret;
+pub mod wire {
+    //! What goes over the wire, read without being changed: event streams, bodies, chunks.
+    //!
+    //! Why apart from every room: all of them need it and it needs none of them.
+
+    pub mod delta;
+    mod fields;
+    pub mod peek;
+    mod quick;
+    pub mod sse;
+}
