@@ -48,6 +48,10 @@
 // floor 4
 // floor 3
 pub mod chatlog;
+pub mod pool;
+pub mod retry;
+pub mod route;
+pub mod user;
 // floor 2
 pub mod config;
 // floor 1
