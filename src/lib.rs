@@ -46,6 +46,7 @@
 // floor 6
 // floor 5
 // floor 4
+pub mod edge;
 // floor 3
 pub mod chatlog;
 pub mod pool;

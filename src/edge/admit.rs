@@ -1,0 +1,215 @@
+//! Who calls, from where, and whether they may come in.
+//!
+//! The trap: nothing that a request says of itself is believed, except `X-Forwarded-For` as far as
+//! it was written by proxies that the configuration trusts.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, SEC_WEBSOCKET_PROTOCOL};
+use http::{Method, Version};
+use ipnet::IpNet;
+use pingora::proxy::Session;
+
+use super::ctx::Ctx;
+use super::{Edge, reply};
+use crate::config::UnknownKeys;
+use crate::refusal::Refusal;
+use crate::user::User;
+
+pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub(super) const API_KEY: HeaderName = HeaderName::from_static("api-key");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// How browsers hand a key to a realtime websocket (OpenAI's realtime guide).
+pub(super) const WEBSOCKET_KEY: &str = "openai-insecure-api-key.";
+
+impl Edge {
+    /// Sets what Pingora leaves infinite, and notes where the request came from.
+    pub(super) fn greet(&self, session: &mut Session, ctx: &mut Ctx) {
+        ctx.stage("greet");
+        let keepalive = self.limits.keepalive.max(Duration::from_secs(1)).as_secs();
+        match session.req_header().version {
+            // Without chunks the end of an answer is the end of the connection.
+            Version::HTTP_10 => session.set_keepalive(None),
+            _ if session.get_keepalive() == Some(0) => session.set_keepalive(Some(keepalive)),
+            _ => {}
+        }
+        session.set_write_timeout(Some(self.limits.write_timeout));
+        session.set_read_timeout(Some(self.limits.read_timeout));
+        let peer = session.client_addr().and_then(|address| address.as_inet()).map(SocketAddr::ip);
+        let trusted = &self.limits.trusted_proxies;
+        ctx.visit.client = client_address(peer, &session.req_header().headers, trusted);
+    }
+
+    /// The stages before anything goes upstream; `false` when the request is answered already.
+    pub(super) async fn admitted(
+        &self,
+        session: &mut Session,
+        ctx: &mut Ctx,
+    ) -> Result<bool, Refusal> {
+        ctx.stage("admit");
+        self.check_address(ctx)?;
+        if reply::own_endpoint(session, ctx).await {
+            return Ok(false);
+        }
+        let aimed = self.aim(session, ctx);
+        self.begin_entry(session, ctx);
+        self.who(session, ctx)?;
+        aimed?;
+        self.hear(session, ctx).await?;
+        Ok(true)
+    }
+
+    fn check_address(&self, ctx: &Ctx) -> Result<(), Refusal> {
+        let inside = |nets: &[IpNet]| {
+            ctx.visit.client.is_some_and(|client| nets.iter().any(|net| net.contains(&client)))
+        };
+        let allow = &self.access.allow_ips;
+        let barred = !allow.is_empty() && !inside(allow) || inside(&self.access.deny_ips);
+        if barred { Err(Refusal::address()) } else { Ok(()) }
+    }
+
+    fn who(&self, session: &Session, ctx: &mut Ctx) -> Result<(), Refusal> {
+        let headers = &session.req_header().headers;
+        if headers.get_all(AUTHORIZATION).iter().count() > 1 {
+            return Err(Refusal::ambiguous_key());
+        }
+        let known = credentials(headers)
+            .find_map(|(header, key)| self.users.find(key).map(|user| (header, user)));
+        if let Some((header, user)) = known {
+            ctx.caller.key_header = Some(header);
+            identify(ctx, user);
+            return Ok(());
+        }
+        match self.access.unknown_keys {
+            UnknownKeys::Pass => Ok(()),
+            UnknownKeys::Refuse if credentials(headers).next().is_some() => {
+                Err(Refusal::unknown_key())
+            }
+            UnknownKeys::Refuse => Err(Refusal::no_key()),
+        }
+    }
+
+    fn begin_entry(&self, session: &Session, ctx: &mut Ctx) {
+        let Some(log) = &self.chat_log else { return };
+        let Some(aim) = &ctx.aim else { return };
+        if aim.is_logged() && session.req_header().method == Method::POST {
+            ctx.entry = Some(log.begin(ctx.visit.call(session, aim)));
+        }
+    }
+}
+
+fn identify(ctx: &mut Ctx, user: Arc<User>) {
+    if let Some(entry) = &mut ctx.entry {
+        entry.by(&user.name);
+    }
+    ctx.caller.user = Some(user);
+}
+
+/// Every key in the request with the header it stands in, the likeliest first.
+fn credentials(headers: &HeaderMap) -> impl Iterator<Item = (HeaderName, &[u8])> {
+    let bearer = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
+    let plain = |name: HeaderName| {
+        let value = headers.get(&name)?.as_bytes().trim_ascii();
+        (!value.is_empty()).then_some((name, value))
+    };
+    let socket = headers
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .find_map(|item| item.trim_ascii().strip_prefix(WEBSOCKET_KEY.as_bytes()))
+        .map(|key| (AUTHORIZATION, key));
+    let bearer = bearer.map(|key| (AUTHORIZATION, key));
+    [bearer, plain(X_API_KEY), plain(API_KEY), socket].into_iter().flatten()
+}
+
+/// The token of `Bearer TOKEN` (RFC 6750, scheme in any case); spaces inside stay part of it.
+fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = value.split_at_checked(7)?;
+    let token = token.trim_ascii();
+    (scheme.eq_ignore_ascii_case(b"bearer ") && !token.is_empty()).then_some(token)
+}
+
+/// The address of the client: the rightmost one that no trusted proxy has.
+fn client_address(peer: Option<IpAddr>, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
+    let is_trusted = |address: IpAddr| trusted.iter().any(|net| net.contains(&address));
+    // Behind a unix socket only local processes can stand: the one there is our own front.
+    let believed = peer.map_or(!trusted.is_empty(), is_trusted);
+    if !believed {
+        return peer;
+    }
+    let listed: Vec<&[u8]> = headers
+        .get_all(X_FORWARDED_FOR)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .collect();
+    let mut client = peer;
+    for item in listed.iter().rev() {
+        let Some(address) = std::str::from_utf8(item).ok().and_then(|s| s.trim().parse().ok())
+        else {
+            break;
+        };
+        client = Some(address);
+        if !is_trusted(address) {
+            break;
+        }
+    }
+    client
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(*name, value.parse().unwrap());
+        }
+        map
+    }
+
+    #[test]
+    fn keys_are_found_where_clients_put_them() {
+        for (name, value, expected) in [
+            ("authorization", "Bearer fk-1", Some("fk-1")),
+            ("authorization", "bearer  fk-1 ", Some("fk-1")),
+            ("authorization", "Bearer a b,c", Some("a b,c")),
+            ("authorization", "Basic Zm9v", None),
+            ("authorization", "Bearer", None),
+            ("authorization", "Bearer ", None),
+            ("x-api-key", "fk-1", Some("fk-1")),
+            ("api-key", " fk-1", Some("fk-1")),
+            ("api-key", "", None),
+            ("sec-websocket-protocol", "realtime, openai-insecure-api-key.fk-1", Some("fk-1")),
+        ] {
+            let map = headers(&[(name, value)]);
+            let found = credentials(&map).next().map(|(_, key)| key);
+            assert_eq!(found, expected.map(str::as_bytes), "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn the_client_is_the_last_one_nobody_vouches_for() {
+        let trusted = ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        for (peer, forwarded, expected) in [
+            ("1.2.3.4", "9.9.9.9", "1.2.3.4"),
+            ("10.0.0.1", "9.9.9.9", "9.9.9.9"),
+            ("10.0.0.1", "6.6.6.6, 9.9.9.9", "9.9.9.9"),
+            ("10.0.0.1", "6.6.6.6, 10.0.0.2", "6.6.6.6"),
+            ("10.0.0.1", "6.6.6.6, nonsense", "10.0.0.1"),
+            ("10.0.0.1", "", "10.0.0.1"),
+            ("::1", "2001:db8::1", "2001:db8::1"),
+        ] {
+            let map = headers(&[("x-forwarded-for", forwarded)]);
+            let found = client_address(Some(ip(peer)), &map, &trusted);
+            assert_eq!(found, Some(ip(expected)), "{peer} {forwarded}");
+        }
+        let map = headers(&[("x-forwarded-for", "9.9.9.9")]);
+        assert_eq!(client_address(None, &map, &[]), None);
+        assert_eq!(client_address(None, &map, &trusted), Some(ip("9.9.9.9")));
+    }
+}

@@ -1,0 +1,80 @@
+//! What the edge is made of: the rooms, and what it keeps of its own for each route and upstream.
+
+use std::sync::Arc;
+
+use super::hear::Bodies;
+use super::wire::Wire;
+use crate::chatlog::ChatLog;
+use crate::config::{self, Access, Server};
+use crate::drain::Drain;
+use crate::metrics::{Metrics, RouteMetrics};
+use crate::pool::Upstream;
+use crate::route::Routes;
+use crate::user::Users;
+
+/// The public side of aifd: everything a request needs, shared by all of them.
+pub struct Edge {
+    pub(super) limits: Server,
+    pub(super) access: Access,
+    pub(super) users: Arc<Users>,
+    pub(super) routes: Routes,
+    /// By the route's index.
+    pub(super) counters: Vec<RouteMetrics>,
+    /// Of requests without a route.
+    pub(super) strays: RouteMetrics,
+    pub(super) upstreams: Arc<[Upstream]>,
+    /// By the upstream's index.
+    pub(super) wires: Vec<Wire>,
+    pub(super) chat_log: Option<ChatLog>,
+    pub(super) bodies: Bodies,
+    pub(super) drain: Drain,
+}
+
+/// The rooms the edge introduces to each other.
+pub struct Rooms {
+    /// Limits of the client's side.
+    pub limits: Server,
+    /// Who may come in.
+    pub access: Access,
+    /// Whose keys are known.
+    pub users: Arc<Users>,
+    /// Which path goes where.
+    pub routes: Routes,
+    /// The upstreams, in the order of the configuration.
+    pub upstreams: Arc<[Upstream]>,
+    /// The chat log, when it is on.
+    pub chat_log: Option<ChatLog>,
+    /// The count of requests under way.
+    pub drain: Drain,
+    /// Where everything is counted.
+    pub metrics: Metrics,
+}
+
+// === impl Edge ===
+
+impl Edge {
+    /// # Errors
+    /// When an upstream's CA file cannot be used.
+    pub fn build(rooms: Rooms, sections: &[config::Upstream]) -> anyhow::Result<Self> {
+        let metrics = &rooms.metrics;
+        let wires = sections.iter().zip(rooms.upstreams.iter()).enumerate();
+        let wires = wires
+            .map(|(index, (section, upstream))| {
+                Wire::build(section, index, upstream.hosts(), metrics)
+            })
+            .collect::<anyhow::Result<_>>()?;
+        Ok(Self {
+            counters: rooms.routes.prefixes().map(|prefix| metrics.route(prefix)).collect(),
+            strays: metrics.route("none"),
+            bodies: Bodies::new(&rooms.limits),
+            limits: rooms.limits,
+            access: rooms.access,
+            users: rooms.users,
+            routes: rooms.routes,
+            upstreams: rooms.upstreams,
+            wires,
+            chat_log: rooms.chat_log,
+            drain: rooms.drain,
+        })
+    }
+}

@@ -1,0 +1,141 @@
+//! What one request remembers between its phases: eight fields, each made by its own phase.
+//!
+//! Why so few: nothing is kept "for the log"; `settle` asks these. What must be given back (the
+//! count of requests under way, a place at a host, bytes of body memory, the log record) is given
+//! back by the `Drop` of its own type, also when a hook panics.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::header::HeaderName;
+use jiff::Timestamp;
+use pingora::proxy::Session;
+use prometheus::IntGauge;
+use tokio::time::Instant;
+
+use super::hear::Heard;
+use super::pulse::Pulse;
+use super::relay::Answer;
+use super::steer::Attempts;
+use super::tap::Handle;
+use crate::chatlog::{Call, Entry};
+use crate::config::Kind;
+use crate::drain::UnderWay;
+use crate::refusal::Refusal;
+use crate::user::User;
+
+/// One request, from its head to its log line.
+pub struct Ctx {
+    pub(super) visit: Visit,
+    pub(super) caller: Caller,
+    pub(super) aim: Option<Aim>,
+    pub(super) heard: Heard,
+    pub(super) attempts: Attempts,
+    pub(super) answer: Answer,
+    pub(super) entry: Option<Entry>,
+    pub(super) tap: Tapped,
+}
+
+/// When and from where a request came.
+pub(super) struct Visit {
+    pub(super) id: String,
+    pub(super) arrived: Instant,
+    pub(super) arrived_at: Timestamp,
+    /// `None` on a unix socket.
+    pub(super) client: Option<IpAddr>,
+    _under_way: UnderWay,
+}
+
+/// Who calls, and where they put their key.
+#[derive(Default)]
+pub(super) struct Caller {
+    pub(super) user: Option<Arc<User>>,
+    /// The header of the client's key: the upstream's key goes into the same one.
+    pub(super) key_header: Option<HeaderName>,
+}
+
+/// Which route a request takes.
+pub(super) struct Aim {
+    pub(super) route: usize,
+    pub(super) prefix: String,
+    pub(super) upstream: usize,
+    pub(super) kind: Kind,
+    /// Path behind the prefix, and the query with its `?`.
+    pub(super) rest: String,
+    pub(super) _in_flight: InFlight,
+}
+
+/// One request in a route's gauge.
+pub(super) struct InFlight(IntGauge);
+
+/// The tap and its clock, once they are in.
+#[derive(Default)]
+pub(super) struct Tapped {
+    pub(super) handle: Option<Handle>,
+    pub(super) pulse: Option<Arc<Pulse>>,
+    /// Our own answer, decided in a phase that cannot write it.
+    pub(super) refusal: Option<Refusal>,
+}
+
+// === impl Ctx ===
+
+impl Ctx {
+    pub(super) fn arrived(under_way: UnderWay) -> Self {
+        Self {
+            visit: Visit {
+                id: format!("req_{:032x}", fastrand::u128(..)),
+                arrived: Instant::now(),
+                arrived_at: Timestamp::now(),
+                client: None,
+                _under_way: under_way,
+            },
+            caller: Caller::default(),
+            aim: None,
+            heard: Heard::default(),
+            attempts: Attempts::default(),
+            answer: Answer::default(),
+            entry: None,
+            tap: Tapped::default(),
+        }
+    }
+
+    /// Tells at trace level that a stage begins: `RUST_LOG=aifd::stage=trace` shows the way of
+    /// every request, in order.
+    pub(super) fn stage(&self, name: &str) {
+        log::trace!(target: "aifd::stage", "{} {name}", self.visit.id);
+    }
+}
+
+// === impl InFlight ===
+
+impl InFlight {
+    pub(super) fn enter(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+// === impl Visit ===
+
+impl Visit {
+    /// What the chat log must know from the start.
+    pub(super) fn call(&self, session: &Session, aim: &Aim) -> Call {
+        let request = session.req_header();
+        let client = self.client.map_or_else(|| "unix".into(), |client| client.to_string());
+        Call {
+            id: self.id.clone(),
+            time: self.arrived_at,
+            arrived: self.arrived,
+            client,
+            method: request.method.to_string(),
+            path: request.uri.path().to_owned(),
+            route: aim.prefix.clone(),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! How a request ended: from Pingora's error and the clock's cause to one word, one refusal.
+//!
+//! Why one place: the access line, the chat log, the metrics and the client must tell the same.
+
+use pingora::protocols::http::ServerSession;
+use pingora::{Error, ErrorSource, ErrorType};
+
+use super::ctx::Ctx;
+use super::pulse::Cause;
+use crate::chatlog::Ended;
+use crate::config::Server;
+use crate::refusal::Refusal;
+
+/// Whether a final answer's head has gone out (a `100 Continue` is not one).
+pub(super) fn answered(session: &ServerSession) -> bool {
+    session.response_written().is_some_and(|head| {
+        !head.status.is_informational() || head.status == http::StatusCode::SWITCHING_PROTOCOLS
+    })
+}
+
+impl Ctx {
+    fn cause(&self) -> Option<Cause> {
+        self.tap.pulse.as_ref().and_then(|pulse| pulse.cause())
+    }
+
+    /// Whether a deadline of ours ended the attempt.
+    pub(super) fn ended_by_clock(&self) -> bool {
+        matches!(self.cause(), Some(Cause::FirstByte | Cause::Idle | Cause::Total))
+    }
+
+    /// The word for it. `error` is what Pingora ended with, `answered` whether a head went out.
+    pub(super) fn ended(&self, error: Option<&Error>, answered: bool) -> Ended {
+        if let Some(code) = self.answer.refused {
+            // A timeout or an unreachable host is our answer too, but not our decision.
+            let decided = !code.starts_with("upstream_") && code != "internal_error";
+            return if decided { Ended::Refused } else { Ended::Error };
+        }
+        match error {
+            None => Ended::Done,
+            Some(error) if self.is_clients(error) && self.answer.is_done() => Ended::Done,
+            Some(error) if self.is_clients(error) => Ended::ClientLeft,
+            Some(_) if answered => Ended::UpstreamCut,
+            Some(_) => Ended::Error,
+        }
+    }
+
+    /// Whether the client's side ended it.
+    pub(super) fn is_clients(&self, error: &Error) -> bool {
+        match self.cause() {
+            Some(cause) => cause == Cause::ClientLeft,
+            None => *error.esource() == ErrorSource::Downstream,
+        }
+    }
+
+    /// What the client is told; `None` when there is nobody to tell.
+    pub(super) fn refusal_for(
+        &mut self,
+        error: &Error,
+        upstream: &str,
+        limits: &Server,
+    ) -> Option<Refusal> {
+        if let Some(refusal) = self.tap.refusal.take() {
+            return Some(refusal);
+        }
+        match self.cause() {
+            Some(Cause::ClientLeft) => return None,
+            Some(Cause::SlowBody) => return Some(Refusal::slow_body(limits.read_timeout)),
+            Some(Cause::TooLarge) => return Some(Refusal::too_large(limits.max_upload)),
+            Some(cause) => return Some(Refusal::timeout(upstream, cause.words())),
+            None => {}
+        }
+        match (error.esource(), error.etype()) {
+            (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader) => {
+                Some(Refusal::unforwardable())
+            }
+            (ErrorSource::Downstream, _) => None,
+            (ErrorSource::Upstream, etype) => Some(of_upstream(etype, upstream)),
+            _ => Some(Refusal::internal()),
+        }
+    }
+}
+
+fn of_upstream(etype: &ErrorType, upstream: &str) -> Refusal {
+    match etype {
+        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => {
+            Refusal::timeout(upstream, "no connection within its connect timeout")
+        }
+        ErrorType::TLSHandshakeFailure | ErrorType::InvalidCert | ErrorType::HandshakeError => {
+            Refusal::untrusted(upstream)
+        }
+        ErrorType::ConnectRefused
+        | ErrorType::ConnectNoRoute
+        | ErrorType::ConnectError
+        | ErrorType::BindError
+        | ErrorType::SocketError => Refusal::unreachable(upstream),
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout => {
+            Refusal::timeout(upstream, Cause::Idle.words())
+        }
+        _ => Refusal::broken(upstream),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn upstream_errors_have_their_status() {
+        for (etype, status, code) in [
+            (ErrorType::ConnectTimedout, 504, "upstream_timeout"),
+            (ErrorType::ConnectRefused, 502, "upstream_unreachable"),
+            (ErrorType::TLSHandshakeFailure, 502, "upstream_tls"),
+            (ErrorType::InvalidHTTPHeader, 502, "upstream_broken"),
+            (ErrorType::ConnectionClosed, 502, "upstream_broken"),
+            (ErrorType::ReadTimedout, 504, "upstream_timeout"),
+        ] {
+            let refusal = of_upstream(&etype, "up");
+            assert_eq!((refusal.status, refusal.code), (status, code), "{etype:?}");
+        }
+    }
+}

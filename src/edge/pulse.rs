@@ -1,0 +1,165 @@
+//! The clock of one request: which deadline comes next, and what ended it.
+//!
+//! Why shared: the hooks start attempts and read the cause, the tap waits and notes it. Deadlines
+//! are absolute, since Pingora drops and remakes the tap's wait at every event.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::config::Timeouts;
+
+/// What ended a request that did not end by itself; the first one noted stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The client closed its connection or reset its stream.
+    ClientLeft,
+    /// The client stopped sending its body.
+    SlowBody,
+    /// The client sent more than it may.
+    TooLarge,
+    /// No first byte in time.
+    FirstByte,
+    /// Silence inside the answer.
+    Idle,
+    /// The call as a whole.
+    Total,
+}
+
+/// The next deadline.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Due {
+    pub(super) at: Instant,
+    pub(super) cause: Cause,
+}
+
+/// The clock.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    limits: Timeouts,
+    total_by: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    last: Instant,
+    cause: Option<Cause>,
+}
+
+// === impl Cause ===
+
+impl Cause {
+    /// A half sentence for people.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::ClientLeft => "the client left",
+            Self::SlowBody => "the body of the request stopped coming",
+            Self::TooLarge => "the body of the request is too large",
+            Self::FirstByte => "no answer began within its first-byte timeout",
+            Self::Idle => "its answer fell silent for longer than its idle timeout",
+            Self::Total => "the call exceeded its total timeout",
+        }
+    }
+}
+
+// === impl Due ===
+
+impl Due {
+    pub(super) fn is_over(&self) -> bool {
+        self.at <= Instant::now()
+    }
+}
+
+// === impl Pulse ===
+
+impl Pulse {
+    /// A clock for a request that arrived at `arrived`.
+    pub(super) fn new(limits: Timeouts, arrived: Instant) -> Self {
+        let state = State { last: Instant::now(), cause: None };
+        Self { limits, total_by: arrived + limits.total, state: Mutex::new(state) }
+    }
+
+    /// When the request is over whatever happens.
+    pub(super) fn last_resort(&self) -> Instant {
+        self.total_by
+    }
+
+    /// Time left of the whole call.
+    pub(super) fn left(&self) -> Duration {
+        self.total_by.saturating_duration_since(Instant::now())
+    }
+
+    /// Something moved: an attempt began, a piece of the body or of the answer went on.
+    pub(super) fn beat(&self) {
+        self.state.lock().last = Instant::now();
+    }
+
+    /// The deadline in force. `sent`: the request has been read to its end; `answered`: the head
+    /// of the answer is out.
+    pub(super) fn due(&self, sent: bool, answered: bool) -> Due {
+        let last = self.state.lock().last;
+        let (at, cause) = match (sent, answered) {
+            (_, true) => (last + self.limits.idle, Cause::Idle),
+            (true, false) => (last + self.limits.first_byte, Cause::FirstByte),
+            (false, false) => (self.total_by, Cause::Total),
+        };
+        match at < self.total_by {
+            true => Due { at, cause },
+            false => Due { at: self.total_by, cause: Cause::Total },
+        }
+    }
+
+    /// Notes why the request ends.
+    pub(super) fn note(&self, cause: Cause) {
+        self.state.lock().cause.get_or_insert(cause);
+    }
+
+    /// Why the request ended, if it did not end by itself.
+    pub(super) fn cause(&self) -> Option<Cause> {
+        self.state.lock().cause
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Timeouts = Timeouts {
+        connect: Duration::from_secs(1),
+        first_byte: Duration::from_secs(10),
+        idle: Duration::from_secs(3),
+        total: Duration::from_secs(20),
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_deadline() {
+        let start = Instant::now();
+        let pulse = Pulse::new(LIMITS, start);
+        for (sent, answered, seconds, cause) in [
+            (true, false, 10, Cause::FirstByte),
+            (true, true, 3, Cause::Idle),
+            (false, false, 20, Cause::Total),
+            (false, true, 3, Cause::Idle),
+        ] {
+            let due = pulse.due(sent, answered);
+            assert_eq!((due.at - start, due.cause), (Duration::from_secs(seconds), cause));
+        }
+        tokio::time::advance(Duration::from_secs(12)).await;
+        assert!(pulse.due(true, false).is_over());
+        pulse.beat();
+        let due = pulse.due(true, false);
+        assert_eq!((due.at - start, due.cause), (Duration::from_secs(20), Cause::Total));
+        assert_eq!(pulse.left(), Duration::from_secs(8));
+    }
+
+    #[tokio::test]
+    async fn the_first_cause_stays() {
+        let pulse = Pulse::new(LIMITS, Instant::now());
+        assert_eq!(pulse.cause(), None);
+        pulse.note(Cause::ClientLeft);
+        pulse.note(Cause::Idle);
+        assert_eq!(pulse.cause(), Some(Cause::ClientLeft));
+    }
+}

@@ -1,0 +1,196 @@
+//! The answer on its way to the client: noted, never changed.
+//!
+//! Why only noted: a byte that nobody has to change is not parsed and written again. The first
+//! content is looked for in a copy of the references, and the search stops once it is found.
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use tokio::time::Duration;
+
+use super::ctx::Ctx;
+use super::shape::{X_REQUEST_ID, for_version};
+use crate::wire::delta;
+use crate::wire::sse::{self, Splitter};
+
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// What is known of the answer so far.
+#[derive(Default)]
+pub(super) struct Answer {
+    /// The final status that went to the client.
+    pub(super) status: Option<u16>,
+    /// Bytes of its body.
+    pub(super) bytes: u64,
+    /// From the request's arrival to the first byte of the body.
+    pub(super) first_byte: Option<Duration>,
+    /// From the request's arrival to the first content of a stream.
+    pub(super) first_token: Option<Duration>,
+    /// The refusal's code, when the answer is our own.
+    pub(super) refused: Option<&'static str>,
+    stream: bool,
+    search: Option<Splitter>,
+    tail: Vec<u8>,
+}
+
+/// The longest event in which content is looked for, bytes.
+const EVENT_MOST: usize = 64 * 1024;
+
+/// The payload of the last event, and as many last bytes as it and two line ends need.
+const DONE: &[u8] = b"[DONE]";
+const TAIL: usize = DONE.len() + 4;
+
+/// Notes and completes the head of the answer.
+pub(super) fn head(session: &Session, response: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+    ctx.stage("head");
+    if response.status.is_informational()
+        && response.status != http::StatusCode::SWITCHING_PROTOCOLS
+    {
+        return Ok(());
+    }
+    for_version(session.req_header().version, response);
+    if !response.headers.contains_key(&X_REQUEST_ID) {
+        response.insert_header(X_REQUEST_ID, ctx.visit.id.as_str())?;
+    }
+    let text = |name| response.headers.get(name).and_then(|value| value.to_str().ok());
+    let (media, coding) = (text(CONTENT_TYPE), text(CONTENT_ENCODING));
+    ctx.answer.begin(response.status.as_u16(), media, coding);
+    if let Some(entry) = &mut ctx.entry {
+        entry.head(response.status.as_u16(), media, coding);
+    }
+    if ctx.answer.stream && !response.headers.contains_key(&X_ACCEL_BUFFERING) {
+        // An nginx in front would collect the stream otherwise.
+        response.insert_header(X_ACCEL_BUFFERING, "no")?;
+    }
+    Ok(())
+}
+
+/// Notes one piece of the answer's body.
+pub(super) fn piece(piece: Option<&Bytes>, ctx: &mut Ctx) {
+    let Some(piece) = piece.filter(|piece| !piece.is_empty()) else {
+        return;
+    };
+    ctx.stage("piece");
+    let since = ctx.visit.arrived.elapsed();
+    ctx.answer.note(piece, since);
+    if let Some(entry) = &mut ctx.entry {
+        entry.chunk(piece);
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// Begins the answer: its status, media type and coding.
+    pub(super) fn begin(&mut self, status: u16, media: Option<&str>, coding: Option<&str>) {
+        let is_stream = media.is_some_and(|media| {
+            let media = media.split(';').next().unwrap_or_default().trim();
+            media.eq_ignore_ascii_case("text/event-stream")
+        });
+        self.status = Some(status);
+        self.stream = is_stream && coding.is_none_or(|coding| coding == "identity");
+        self.search = self.stream.then(|| Splitter::new(EVENT_MOST));
+    }
+
+    fn note(&mut self, piece: &Bytes, since: Duration) {
+        self.bytes += piece.len() as u64;
+        self.first_byte.get_or_insert(since);
+        if self.stream {
+            self.remember_end(piece);
+            self.look_for_content(piece, since);
+        }
+    }
+
+    fn look_for_content(&mut self, piece: &Bytes, since: Duration) {
+        let Some(search) = &mut self.search else {
+            return;
+        };
+        let mut found = false;
+        search.push(piece, |event| {
+            found |=
+                !event.whole || sse::data(&event.raw).is_some_and(|data| delta::has_content(&data));
+        });
+        if found {
+            self.first_token = Some(since);
+            self.search = None;
+        }
+    }
+
+    fn remember_end(&mut self, piece: &Bytes) {
+        self.tail.extend_from_slice(&piece[piece.len().saturating_sub(TAIL)..]);
+        let surplus = self.tail.len().saturating_sub(TAIL);
+        self.tail.drain(..surplus);
+    }
+
+    /// Whether the last event of a stream is out: a client that leaves now has got it all. Some
+    /// close at `[DONE]` without waiting for the last chunk.
+    pub(super) fn is_done(&self) -> bool {
+        self.stream && self.tail.windows(DONE.len()).any(|window| window == DONE)
+    }
+
+    /// Whether one more event may be written: it is a stream, and no event is half out.
+    pub(super) fn is_at_event_border(&self) -> bool {
+        let ends: [&[u8]; 3] = [b"\n\n", b"\r\r", b"\r\n\r\n"];
+        self.stream && (self.bytes == 0 || ends.iter().any(|end| self.tail.ends_with(end)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(media: &str, pieces: &[&'static str]) -> Answer {
+        let mut answer = Answer::default();
+        answer.begin(200, Some(media), None);
+        for (at, piece) in pieces.iter().enumerate() {
+            answer.note(&Bytes::from(*piece), Duration::from_secs(at as u64));
+        }
+        answer
+    }
+
+    #[test]
+    fn an_event_border_is_seen_in_any_cut() {
+        for (pieces, expected) in [
+            (vec![], true),
+            (vec!["data: 1\n\n"], true),
+            (vec!["data: 1\n", "\n"], true),
+            (vec!["data: 1\r\n\r", "\n"], true),
+            (vec!["data: 1\r", "\r"], true),
+            (vec!["data: 1\n\n", "data"], false),
+            (vec!["data: 1\n"], false),
+        ] {
+            let answer = answer("text/event-stream; charset=utf-8", &pieces);
+            assert_eq!(answer.is_at_event_border(), expected, "{pieces:?}");
+        }
+        assert!(!answer("application/json", &["\n\n"]).is_at_event_border());
+    }
+
+    #[test]
+    fn a_stream_is_done_when_it_says_so() {
+        for (pieces, expected) in [
+            (vec!["data: [DONE]\r\n\r\n"], true),
+            (vec!["data: 1\n\ndata: [DO", "NE]\n\n"], true),
+            (vec!["data: [DONE]\n\n", "data: more\n\n"], false),
+            (vec!["data: [DON"], false),
+        ] {
+            assert_eq!(answer("text/event-stream", &pieces).is_done(), expected, "{pieces:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_token_is_the_first_content() {
+        let answer = answer(
+            "text/event-stream",
+            &[
+                ": hello\n\n",
+                "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n",
+                "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n",
+                "data: {\"choices\":[{\"delta\":{\"content\":\"b\"}}]}\n\n",
+            ],
+        );
+        assert_eq!(answer.first_byte, Some(Duration::ZERO));
+        assert_eq!(answer.first_token, Some(Duration::from_secs(2)));
+    }
+}
