@@ -44,8 +44,12 @@
 //! - It never starts with a configuration that has a fault.
 
 // floor 6
+pub mod console;
+pub mod demo;
 // floor 5
+pub mod server;
 // floor 4
+pub mod admin;
 pub mod edge;
 // floor 3
 pub mod chatlog;

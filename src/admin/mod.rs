@@ -1,0 +1,137 @@
+//! The second listener: health, readiness, metrics and status, never on the public port.
+//!
+//! Why axum: it is not a proxy's path, and a well-kept router beats our own.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+use crate::chatlog::ChatLog;
+use crate::drain::Drain;
+use crate::metrics::{LogState, Metrics};
+use crate::pool::Upstream;
+use crate::secret::Secret;
+use crate::user::Users;
+
+/// What the admin listener shows.
+#[derive(Clone)]
+pub struct Admin {
+    /// Asked of callers of `/status` and `/metrics`, if any.
+    pub token: Option<Secret>,
+    /// Whose keys are known.
+    pub users: Arc<Users>,
+    /// The upstreams and their hosts.
+    pub upstreams: Arc<[Upstream]>,
+    /// All counters.
+    pub metrics: Metrics,
+    /// Requests under way, and whether the process is ending.
+    pub drain: Drain,
+    /// The chat log, when it is on.
+    pub chat_log: Option<ChatLog>,
+    /// When the house was opened.
+    pub started: Instant,
+}
+
+// === impl Admin ===
+
+impl Admin {
+    /// Serves the listener until it is dropped.
+    pub async fn serve(self, listener: TcpListener) {
+        if let Err(error) = axum::serve(listener, self.router()).await {
+            log::error!("the admin listener ended: {error}");
+        }
+    }
+
+    fn router(self) -> Router {
+        let inside = Router::new()
+            .route("/status", get(status))
+            .route("/metrics", get(metrics))
+            .layer(from_fn_with_state(self.clone(), guard));
+        Router::new()
+            .route("/healthz", get(async || "ok\n"))
+            .route("/readyz", get(ready))
+            .merge(inside)
+            .with_state(self)
+    }
+
+    fn log_state(&self) -> LogState {
+        self.chat_log.as_ref().map_or_else(LogState::default, |log| LogState {
+            records: log.queued_records(),
+            bytes: log.queued_bytes(),
+            dropped: log.dropped(),
+        })
+    }
+
+    fn status(&self) -> Value {
+        let log = self.log_state();
+        let upstreams: Vec<Value> = self.upstreams.iter().map(upstream_status).collect();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime_seconds": self.started.elapsed().as_secs(),
+            "draining": self.drain.is_draining(),
+            "in_flight": self.drain.under_way(),
+            "upstreams": upstreams,
+            "keys": self.users.names(),
+            "chat_log": {
+                "on": self.chat_log.is_some(),
+                "queued_records": log.records,
+                "queued_bytes": log.bytes,
+                "written": self.chat_log.as_ref().map_or(0, ChatLog::written),
+                "dropped": log.dropped,
+            },
+        })
+    }
+}
+
+fn upstream_status(upstream: &Upstream) -> Value {
+    let host = |host: &Arc<crate::pool::Host>| json!({ "host": host.label, "tls": host.tls, "in_flight": host.in_flight() });
+    json!({
+        "name": upstream.name,
+        "hosts": upstream.hosts().iter().map(host).collect::<Vec<_>>(),
+        "keys": upstream.key_count(),
+    })
+}
+
+async fn guard(State(admin): State<Admin>, request: Request, next: Next) -> Response {
+    match &admin.token {
+        Some(token) if !carries(request.headers(), token) => {
+            let body = "a bearer token is asked here (admin.token in the configuration)\n";
+            (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], body).into_response()
+        }
+        _ => next.run(request).await,
+    }
+}
+
+fn carries(headers: &HeaderMap, token: &Secret) -> bool {
+    let value = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    value.and_then(|value| value.strip_prefix(b"Bearer ")).is_some_and(|key| token.matches(key))
+}
+
+async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
+    match admin.drain.is_draining() {
+        true => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        false => (StatusCode::OK, "ready\n"),
+    }
+}
+
+async fn status(State(admin): State<Admin>) -> Json<Value> {
+    Json(admin.status())
+}
+
+async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    admin.metrics.note_log(admin.log_state());
+    for upstream in admin.upstreams.iter() {
+        for host in upstream.hosts() {
+            admin.metrics.host(&upstream.name, &host.label).note_in_flight(host.in_flight());
+        }
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], admin.metrics.text())
+}

@@ -1,0 +1,184 @@
+//! The whole house: builds the rooms from their sections, opens the listeners, runs, drains, ends.
+//!
+//! Why not Pingora's `Server`: its shutdown sleeps for the whole grace even when idle, it panics on
+//! an address in use, and it cannot say which port it got. Its listeners, its HTTP and its proxy
+//! are used as they are, on our own runtime, with sockets that we opened.
+
+mod listen;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use sd_notify::NotifyState;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::admin::Admin;
+use crate::chatlog::ChatLog;
+use crate::config::{self, Config};
+use crate::drain::Drain;
+use crate::edge::{Edge, Rooms};
+use crate::metrics::Metrics;
+use crate::pool::Upstream;
+use crate::route::Routes;
+use crate::user::Users;
+use listen::Public;
+
+/// A house whose doors are open: it listens, but serves only once it [`House::run`]s.
+pub struct House {
+    public: Public,
+    admin: Option<(TcpListener, Admin)>,
+    chat_log: Option<ChatLog>,
+    drain: Drain,
+    grace: Duration,
+}
+
+/// What the operator wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Nothing: serve.
+    No,
+    /// Let the live streams end, then end.
+    Gently,
+    /// End.
+    Now,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every request had ended.
+    Drained,
+    /// So many requests were cut.
+    Cut(usize),
+}
+
+/// How long the chat log may take to write what it still holds.
+const LOG_PATIENCE: Duration = Duration::from_secs(10);
+
+// === impl House ===
+
+impl House {
+    /// Opens every socket and file.
+    ///
+    /// # Errors
+    /// What could not be opened, in words for the operator.
+    pub async fn open(config: &Config) -> anyhow::Result<Self> {
+        let metrics = Metrics::default();
+        let drain = Drain::default();
+        let chat_log = open_log(&config.chat_log)?;
+        let users = Arc::new(Users::build(&config.keys));
+        let upstreams: Arc<[Upstream]> = config.upstreams.iter().map(Upstream::build).collect();
+        let rooms = Rooms {
+            limits: config.server.clone(),
+            access: config.access.clone(),
+            users: Arc::clone(&users),
+            routes: Routes::build(&config.routes),
+            upstreams: Arc::clone(&upstreams),
+            chat_log: chat_log.clone(),
+            drain: drain.clone(),
+            metrics: metrics.clone(),
+        };
+        let edge = Edge::build(rooms, &config.upstreams)?;
+        let public = Public::open(&config.server, &config.upstreams, edge)?;
+        let admin = match &config.admin {
+            None => None,
+            Some(section) => {
+                let started = tokio::time::Instant::now();
+                let (drain, chat_log) = (drain.clone(), chat_log.clone());
+                let token = section.token.clone();
+                let admin = Admin { token, users, upstreams, metrics, drain, chat_log, started };
+                Some((open_admin(section.listen).await?, admin))
+            }
+        };
+        Ok(Self { public, admin, chat_log, drain, grace: config.server.shutdown_grace })
+    }
+
+    /// Where it listens, as URLs (`unix:PATH` for a unix socket), with the ports it really got.
+    #[must_use]
+    pub fn addresses(&self) -> &[String] {
+        &self.public.addresses
+    }
+
+    /// Where the admin listener listens.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
+    }
+
+    /// Serves until `stop` says otherwise; then no new connection comes in, and live requests may
+    /// end for as long as the grace lasts.
+    pub async fn run(self, mut stop: watch::Receiver<Stop>) -> Outcome {
+        let Self { public, admin, chat_log, drain, grace } = self;
+        let (close, closing) = watch::channel(false);
+        let serving = start(public.serve(closing));
+        let admin = admin.map(|(listener, admin)| start(admin.serve(listener)));
+        notify(NotifyState::Ready);
+        let wanted = stop.wait_for(|stop| *stop != Stop::No).await.map_or(Stop::Now, |stop| *stop);
+        notify(NotifyState::Stopping);
+        drain.start();
+        close.send_replace(true);
+        let outcome = match wanted {
+            Stop::Now => cut(&drain),
+            _ => tokio::select! {
+                drained = timeout(grace, drain.empty()) => match drained {
+                    Ok(()) => Outcome::Drained,
+                    Err(_) => cut(&drain),
+                },
+                _ = stop.wait_for(|stop| *stop == Stop::Now) => cut(&drain),
+            },
+        };
+        serving.abort();
+        if let Some(admin) = admin {
+            admin.abort();
+        }
+        if let Some(log) = chat_log {
+            let closed = tokio::task::spawn_blocking(move || log.shutdown(LOG_PATIENCE)).await;
+            if !closed.unwrap_or(false) {
+                log::error!("the chat log was not written to its end within {LOG_PATIENCE:?}");
+            }
+        }
+        outcome
+    }
+}
+
+fn cut(drain: &Drain) -> Outcome {
+    match drain.under_way() {
+        0 => Outcome::Drained,
+        left => Outcome::Cut(left),
+    }
+}
+
+fn open_log(section: &config::ChatLog) -> anyhow::Result<Option<ChatLog>> {
+    if !section.on {
+        return Ok(None);
+    }
+    let shown = section.dir.display();
+    let opened = ChatLog::open(section).with_context(|| {
+        format!("chat_log.dir = \"{shown}\" cannot be written: make it writable for this user")
+    });
+    opened.map(Some)
+}
+
+async fn open_admin(listen: SocketAddr) -> anyhow::Result<TcpListener> {
+    let opened = TcpListener::bind(listen).await;
+    opened.with_context(|| format!("admin.listen = \"{listen}\" cannot be opened"))
+}
+
+fn start<F>(task: F) -> tokio::task::JoinHandle<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    #[expect(clippy::disallowed_methods, reason = "the two listeners of the house begin here")]
+    tokio::spawn(task)
+}
+
+/// Tells systemd, where there is one (`Type=notify`).
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        log::debug!("systemd could not be told: {error}");
+    }
+}
