@@ -2,4 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod admit;
+mod body;
 mod conf;
+mod failure;
+mod floors;
+mod hooks;
+mod leave;
+mod steer;
+mod stream;
+mod support;
+mod support_works;
+mod wires;

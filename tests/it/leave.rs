@@ -1,0 +1,194 @@
+//! A client that leaves frees the upstream at once, in every phase, however it leaves.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::support::client::{RawH1, RawH2};
+use crate::support::house::{Conf, House, KEY, keyed};
+use crate::support::openai::{chat, chat_answer, chat_stream, post};
+use crate::support::upstream::{Gate, Reply, Upstream};
+
+/// What the client is waiting for when it leaves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Phase {
+    /// The head of the answer.
+    Head,
+    /// The next event of a stream.
+    Stream,
+    /// The rest of a plain answer.
+    Whole,
+}
+
+/// How it leaves.
+#[derive(Debug, Clone, Copy)]
+enum Leaving {
+    H1Fin,
+    H1Reset,
+    H2Fin,
+    H2Reset,
+    H2Stream,
+}
+
+const LEAVINGS: [Leaving; 5] =
+    [Leaving::H1Fin, Leaving::H1Reset, Leaving::H2Fin, Leaving::H2Reset, Leaving::H2Stream];
+
+/// The bound, and how often each case is tried: noise makes single tries late, a proxy that does
+/// not look makes all of them late.
+const BOUND: Duration = Duration::from_millis(50);
+const TRIES: usize = 5;
+
+fn script(phase: Phase, gate: &Gate) -> Reply {
+    match phase {
+        Phase::Head => Reply::silence(),
+        Phase::Stream => Reply::sse(chat_stream(&["a", "b", "c"])).stepped_by(gate),
+        Phase::Whole => Reply::json(200, &chat_answer("never whole")).hang_after(20),
+    }
+}
+
+async fn upstream(h2: bool, phase: Phase) -> Upstream {
+    let script = move |_: &_| {
+        let gate = Gate::new();
+        gate.step();
+        script(phase, &gate)
+    };
+    match h2 {
+        true => Upstream::start_h2c(script).await,
+        false => Upstream::start(script).await,
+    }
+}
+
+fn request(phase: Phase) -> Request<Bytes> {
+    keyed(post("/v1/chat/completions", &chat("m", phase == Phase::Stream, "hi")))
+}
+
+/// Sends a request, waits until its phase is reached, leaves, and tells when.
+async fn leave(house: &House, up: &Upstream, phase: Phase, how: Leaving, nth: usize) -> Instant {
+    match how {
+        Leaving::H1Fin | Leaving::H1Reset => {
+            let mut client = RawH1::connect(house.addr()).await;
+            let body = chat("m", phase == Phase::Stream, "hi").to_string();
+            client.send(format!(
+                "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\
+                 Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            ))
+            .await;
+            up.seen(nth).await;
+            if phase != Phase::Head {
+                client.head().await.unwrap();
+                client.next_bytes().await.unwrap();
+            }
+            let left = Instant::now();
+            match how {
+                Leaving::H1Fin => client.fin(),
+                _ => client.reset(),
+            }
+            left
+        }
+        Leaving::H2Fin | Leaving::H2Reset | Leaving::H2Stream => {
+            let mut client = RawH2::connect(house.addr()).await;
+            let mut stream = client.send(request(phase)).await;
+            up.seen(nth).await;
+            let mut reading = None;
+            if phase != Phase::Head {
+                let mut head = stream.head().await.unwrap();
+                head.next_piece().await.unwrap();
+                reading = Some(head);
+            }
+            let left = Instant::now();
+            match how {
+                Leaving::H2Fin => client.fin().await,
+                Leaving::H2Reset => client.reset().await,
+                _ => {
+                    stream.reset();
+                    up.gone(nth).await;
+                }
+            }
+            drop(reading);
+            left
+        }
+    }
+}
+
+async fn every_way_out(h2_upstream: bool, phase: Phase) {
+    let up = upstream(h2_upstream, phase).await;
+    let mut conf = Conf::to(&up);
+    if h2_upstream {
+        conf = conf.upstream("http = \"2\"");
+    }
+    let house = House::start(conf).await;
+    let mut nth = 0;
+    for how in LEAVINGS {
+        let mut quickest = Duration::MAX;
+        for _ in 0..TRIES {
+            nth += 1;
+            let left = leave(&house, &up, phase, how, nth).await;
+            let gone = up.gone(nth).await[nth - 1];
+            quickest = quickest.min(gone.at.saturating_duration_since(left));
+        }
+        assert!(quickest < BOUND, "{phase:?}, {how:?}: the upstream was freed after {quickest:?}");
+    }
+    house
+        .status_is("nothing under way", |status| {
+            status["in_flight"] == 0 && status["upstreams"][0]["hosts"][0]["in_flight"] == 0
+        })
+        .await;
+    let log = house.log().await;
+    assert_eq!(log.len(), nth, "one line a call");
+    assert!(log.iter().all(|line| line["ended"] == "client_left"), "{log:?}");
+}
+
+#[tokio::test]
+async fn awaiting_the_head() {
+    every_way_out(false, Phase::Head).await;
+}
+
+#[tokio::test]
+async fn awaiting_the_head_of_an_h2_upstream() {
+    every_way_out(true, Phase::Head).await;
+}
+
+#[tokio::test]
+async fn in_a_stream() {
+    every_way_out(false, Phase::Stream).await;
+}
+
+#[tokio::test]
+async fn in_a_stream_of_an_h2_upstream() {
+    every_way_out(true, Phase::Stream).await;
+}
+
+#[tokio::test]
+async fn in_a_plain_answer() {
+    every_way_out(false, Phase::Whole).await;
+}
+
+#[tokio::test]
+async fn in_a_plain_answer_of_an_h2_upstream() {
+    every_way_out(true, Phase::Whole).await;
+}
+
+#[tokio::test]
+async fn one_h2_stream_that_leaves_leaves_its_neighbours_alone() {
+    let gate = Gate::new();
+    let step = gate.clone();
+    let up = Upstream::start(move |seen| match seen.target.as_str() {
+        "/v1/hang" => Reply::silence(),
+        _ => Reply::json(200, &json!({"ok": true})).wait_for(&step),
+    })
+    .await;
+    let house = House::before(&up).await;
+    let mut client = RawH2::connect(house.addr()).await;
+    let mut leaving = client.send(keyed(post("/v1/hang", &json!({})))).await;
+    let mut staying = client.send(keyed(post("/v1/stay", &json!({})))).await;
+    up.seen(2).await;
+    leaving.reset();
+    up.gone(1).await;
+    gate.open();
+    let answer = staying.head().await.unwrap().finish().await;
+    assert_eq!((answer.status, answer.text()), (200, "{\"ok\":true}"));
+}
