@@ -27,7 +27,7 @@ kept   = 2>&1 | tee $(TALLY)/$(1).log
 pytest = $(1)/bin/python -m pytest --color=no -c $(2)/pytest.ini $(2) $(if $(T),-k '$(T)')
 
 .PHONY: help test tools fmt-check floors lint unit binary clients doc conf tour \
-        test-real check fmt it demo run deny dist clean
+        test-real check fmt it demo bench run deny dist clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -127,6 +127,9 @@ it: ## the integration tests; one of them: make it T=stream::first_byte
 
 demo: ## the tour, then stays up: an embedded upstream with aifd in front of it
 	@cargo run --release -- demo
+
+bench: ## what the pure rooms cost, by the clock
+	@cargo bench --bench rooms
 
 run: ## aifd in release mode; its arguments: make run ARGS='--config aifd.toml'
 	@cargo run --release -- run $(ARGS)

@@ -51,11 +51,8 @@ async fn bodies_are_identical_both_ways_at_every_size_and_version() {
         let script = |seen: &crate::support::upstream::Seen| {
             Reply::bytes(200, "application/octet-stream", seen.body.clone())
         };
-        let (up, http) = match h2_upstream {
-            true => (Upstream::start_h2c(script).await, "http = \"2\""),
-            false => (Upstream::start(script).await, "http = \"1.1\""),
-        };
-        let house = House::start(Conf::to(&up).upstream(http)).await;
+        let up = Upstream::start_as(h2_upstream, script).await;
+        let house = House::before(&up).await;
         let mut client = match h2_client {
             true => Client::h2c(house.addr()).await,
             false => house.client().await,

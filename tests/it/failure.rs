@@ -79,11 +79,8 @@ async fn a_stream_that_breaks_never_ends_clean() {
             let border = format!("data: {}\n\n", whole[0]).len();
             for (cut, at_border) in [(border, true), (border + 9, false)] {
                 let script = move |_: &_| Reply::sse(chat_stream(&["a", "b", "c"])).cut_after(cut);
-                let (up, http) = match h2_upstream {
-                    true => (Upstream::start_h2c(script).await, "http = \"2\""),
-                    false => (Upstream::start(script).await, "http = \"1.1\""),
-                };
-                let house = House::start(Conf::to(&up).upstream(http)).await;
+                let up = Upstream::start_as(h2_upstream, script).await;
+                let house = House::before(&up).await;
                 let mut client = match h2_client {
                     true => Client::h2c(house.addr()).await,
                     false => house.client().await,
@@ -187,7 +184,7 @@ async fn a_request_that_dies_on_a_stale_connection_goes_out_again() {
 #[tokio::test]
 async fn an_h2_connection_that_a_host_resets_is_a_true_error() {
     let up = Upstream::start_h2c(|_| Reply::json(200, &chat_answer("x")).reset_at_once()).await;
-    let house = House::start(Conf::to(&up).upstream("http = \"2\"")).await;
+    let house = House::before(&up).await;
     assert_eq!(code(&house.ask(ask(false)).await), (502, "upstream_broken".into()));
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::client::{RawH1, RawH2};
-use crate::support::house::{Conf, House, KEY, keyed};
+use crate::support::house::{House, KEY, keyed};
 use crate::support::openai::{chat, chat_answer, chat_stream, post};
 use crate::support::upstream::{Gate, Reply, Upstream};
 
@@ -50,15 +50,12 @@ fn script(phase: Phase, gate: &Gate) -> Reply {
 }
 
 async fn upstream(h2: bool, phase: Phase) -> Upstream {
-    let script = move |_: &_| {
+    Upstream::start_as(h2, move |_: &_| {
         let gate = Gate::new();
         gate.step();
         script(phase, &gate)
-    };
-    match h2 {
-        true => Upstream::start_h2c(script).await,
-        false => Upstream::start(script).await,
-    }
+    })
+    .await
 }
 
 fn request(phase: Phase) -> Request<Bytes> {
@@ -116,11 +113,7 @@ async fn leave(house: &House, up: &Upstream, phase: Phase, how: Leaving, nth: us
 
 async fn every_way_out(h2_upstream: bool, phase: Phase) {
     let up = upstream(h2_upstream, phase).await;
-    let mut conf = Conf::to(&up);
-    if h2_upstream {
-        conf = conf.upstream("http = \"2\"");
-    }
-    let house = House::start(conf).await;
+    let house = House::before(&up).await;
     let mut nth = 0;
     for how in LEAVINGS {
         let mut quickest = Duration::MAX;

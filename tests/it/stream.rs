@@ -5,7 +5,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::support::client::{Client, Ended};
-use crate::support::house::{Conf, House, keyed};
+use crate::support::house::{House, keyed};
 use crate::support::openai::{chat, chat_stream, post};
 use crate::support::upstream::{Chunking, Framing, Gate, Reply, Upstream};
 
@@ -70,11 +70,8 @@ async fn events_arrive_one_by_one_and_the_first_at_once() {
         let gate = Gate::new();
         let step = gate.clone();
         let script = move |_: &_| Reply::sse(chat_stream(&["a", "b", "c"])).stepped_by(&step);
-        let (up, http) = match h2_upstream {
-            true => (Upstream::start_h2c(script).await, "http = \"2\""),
-            false => (Upstream::start(script).await, "http = \"1.1\""),
-        };
-        let house = House::start(Conf::to(&up).upstream(http)).await;
+        let up = Upstream::start_as(h2_upstream, script).await;
+        let house = House::before(&up).await;
         let mut client = match h2_client {
             true => Client::h2c(house.addr()).await,
             false => house.client().await,

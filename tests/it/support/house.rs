@@ -43,9 +43,10 @@ pub(crate) struct House {
 // === impl Conf ===
 
 impl Conf {
-    /// One upstream with one key, one forward key, all defaults.
+    /// One upstream with one key, spoken to as it wants, one forward key, all defaults.
     pub(crate) fn to(upstream: &Upstream) -> Self {
-        Self::to_hosts(&[&upstream.url()])
+        let conf = Self::to_hosts(&[&upstream.url()]);
+        if upstream.is_h2c() { conf.upstream("http = \"2\"") } else { conf }
     }
 
     /// As `to`, for hosts that need not exist.

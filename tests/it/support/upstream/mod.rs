@@ -33,6 +33,7 @@ use ledger::{Connection, Ledger};
 pub(crate) struct Upstream {
     addr: SocketAddr,
     scheme: &'static str,
+    h2c: bool,
     ledger: Ledger,
     /// The acceptor, which owns the connections.
     acceptor: JoinSet<()>,
@@ -110,6 +111,17 @@ impl Upstream {
         Self::listen("127.0.0.1:0", Speaks::Http2, false, Box::new(script)).await
     }
 
+    /// `start_h2c` or `start`, for tests that hold for both.
+    pub(crate) async fn start_as(
+        h2: bool,
+        script: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        match h2 {
+            true => Self::start_h2c(script).await,
+            false => Self::start(script).await,
+        }
+    }
+
     /// Speaks TLS, and then what ALPN settled on.
     pub(crate) async fn start_tls(
         alpn: &[&str],
@@ -125,10 +137,16 @@ impl Upstream {
         let ledger = Ledger::new();
         let scheme = if matches!(speaks, Speaks::Tls(_)) { "https" } else { "http" };
         let addr = listener.local_addr().unwrap();
+        let h2c = matches!(speaks, Speaks::Http2);
         let role = Arc::new(Role { script, ledger: ledger.clone(), speaks, early });
         let mut acceptor = JoinSet::new();
         acceptor.spawn(accept(listener, role));
-        Self { addr, scheme, ledger, acceptor }
+        Self { addr, scheme, h2c, ledger, acceptor }
+    }
+
+    /// Whether it wants HTTP/2 by prior knowledge.
+    pub(crate) fn is_h2c(&self) -> bool {
+        self.h2c
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {
