@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use crate::wire::{delta, sse};
 
 use super::answer::{Answer, cut};
+use super::whole;
 
 /// Events up to this size are read even when less than that is kept, bytes.
 const EVENT: usize = 64 * 1024;
@@ -66,6 +67,8 @@ pub(super) struct Captured {
 pub(super) enum Said {
     /// A chat or text answer.
     Choices(Answer),
+    /// A chat answer in the host's own JSON.
+    Taken(Box<RawValue>),
     /// Another text, or JSON as it came.
     Body { body: Body },
     /// Not kept.
@@ -192,6 +195,9 @@ impl Captured {
         let Ok(text) = String::from_utf8(body) else {
             return Self::unread(None, bytes);
         };
+        if let Some(captured) = whole::read(&text) {
+            return captured;
+        }
         let Some(read) = delta::read(text.as_bytes()) else {
             let json =
                 serde_json::from_str(&text).map(|body| Said::Body { body: Body::Json(body) });

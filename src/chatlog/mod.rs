@@ -26,6 +26,7 @@ mod jsonl;
 mod queue;
 mod read;
 mod record;
+mod whole;
 mod writer;
 
 pub use self::entry::Entry;

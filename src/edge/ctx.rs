@@ -83,7 +83,7 @@ impl Ctx {
     pub(super) fn arrived(under_way: UnderWay) -> Self {
         Self {
             visit: Visit {
-                id: format!("req_{:032x}", fastrand::u128(..)),
+                id: request_id(),
                 arrived: Instant::now(),
                 arrived_at: Timestamp::now(),
                 client: None,
@@ -104,6 +104,18 @@ impl Ctx {
     pub(super) fn stage(&self, name: &str) {
         log::trace!(target: "aifd::stage", "{} {name}", self.visit.id);
     }
+}
+
+/// `req_` and 128 random bits; written by hand, as every request pays for it.
+fn request_id() -> String {
+    let mut id = String::with_capacity(36);
+    id.push_str("req_");
+    for byte in fastrand::u128(..).to_be_bytes() {
+        for nibble in [byte >> 4, byte & 0xf] {
+            id.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
+        }
+    }
+    id
 }
 
 // === impl InFlight ===

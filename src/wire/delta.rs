@@ -245,6 +245,16 @@ fn read_function(raw: &RawValue) -> Option<Function<'_>> {
     Some(Function { name: text(name), arguments })
 }
 
+// === impl Usage ===
+
+impl<'a> Usage<'a> {
+    /// Reads a `usage` object; `None` if it is none.
+    #[must_use]
+    pub fn read(raw: &'a RawValue) -> Option<Self> {
+        read_usage(raw)
+    }
+}
+
 pub(super) fn read_usage(raw: &RawValue) -> Option<Usage<'_>> {
     let [prompt, input, completion, output, total] = members(
         raw.get(),

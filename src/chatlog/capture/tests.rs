@@ -166,6 +166,23 @@ fn a_whole_answer_is_put_together() {
     assert_eq!((captured.prompt_tokens, captured.completion_tokens), (Some(1), Some(2)));
 }
 
+#[test]
+fn a_common_whole_answer_keeps_the_hosts_own_text() {
+    let common = r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"a\u00e9\n\"b","refusal":null},
+        "logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#;
+    let uncommon = common.replace("\"refusal\":null", "\"refusal\":\"\"");
+    let read = |text: &str| capture(5000, JSON, [text.as_bytes()]);
+    let ((taken, captured), (built, other)) = (read(common), read(&uncommon));
+    assert!(matches!(captured.answer, Some(Said::Taken(_))));
+    assert!(matches!(other.answer, Some(Said::Choices(_))));
+    assert_eq!(taken["choices"][0]["content"], "aé\n\"b");
+    let mut without = built.clone();
+    without["choices"][0].as_object_mut().unwrap().remove("refusal");
+    assert_eq!(taken, without, "the two readers say different things");
+    assert_eq!(captured.prompt_tokens, other.prompt_tokens);
+    assert_eq!(captured.usage.unwrap().get(), other.usage.unwrap().get());
+}
+
 /// Content type, body, the answer that is logged.
 const BODIES: &[(Option<&str>, &[u8], &str)] = &[
     (
