@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// The count; clones share it.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +16,7 @@ struct State {
     under_way: AtomicUsize,
     draining: AtomicBool,
     ended: Notify,
+    cut: watch::Sender<bool>,
 }
 
 /// One request under way.
@@ -47,6 +48,17 @@ impl Drain {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.0.draining.load(Ordering::Acquire)
+    }
+
+    /// From now on what is under way has to end, too.
+    pub fn cut(&self) {
+        self.0.cut.send_replace(true);
+    }
+
+    /// Waits for that.
+    pub async fn until_cut(&self) {
+        // The sender lives as long as `self`, so this never ends in an error.
+        let _ = self.0.cut.subscribe().wait_for(|cut| *cut).await;
     }
 
     /// Waits until no request is under way.

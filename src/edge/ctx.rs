@@ -26,7 +26,6 @@ use crate::user::User;
 
 /// One request, from its head to its log line.
 pub struct Ctx {
-    pub(super) visit: Visit,
     pub(super) caller: Caller,
     pub(super) aim: Option<Aim>,
     pub(super) heard: Heard,
@@ -34,6 +33,8 @@ pub struct Ctx {
     pub(super) answer: Answer,
     pub(super) entry: Option<Entry>,
     pub(super) tap: Tapped,
+    /// Last, since fields are dropped in order: who waits for the last request finds its line written.
+    pub(super) visit: Visit,
 }
 
 /// When and from where a request came.

@@ -18,6 +18,7 @@ use pingora::server::ShutdownWatch;
 use super::Edge;
 use super::prompt::Prompt;
 use crate::config::Server;
+use crate::drain::Drain;
 
 /// Takes connections as they come from a listener.
 pub struct Door(Arc<Front>);
@@ -27,6 +28,7 @@ struct Front {
     proxy: Arc<HttpProxy<Edge>>,
     options: HttpServerOptions,
     read_timeout: Duration,
+    drain: Drain,
 }
 
 /// How often a connection may be used: as good as for ever, but counted, so that a connection's
@@ -38,12 +40,13 @@ const REUSES: u32 = u32::MAX;
 impl Door {
     /// Before a proxy whose modules are initialised.
     #[must_use]
-    pub fn new(proxy: HttpProxy<Edge>, limits: &Server) -> Self {
+    pub fn new(proxy: HttpProxy<Edge>, limits: &Server, drain: Drain) -> Self {
         let mut options = HttpServerOptions::default();
         options.h2c = true;
         options.keepalive_request_limit = Some(REUSES);
         options.h2_idle_timeout = Some(limits.keepalive);
-        Self(Arc::new(Front { proxy: Arc::new(proxy), options, read_timeout: limits.read_timeout }))
+        let (proxy, read_timeout) = (Arc::new(proxy), limits.read_timeout);
+        Self(Arc::new(Front { proxy, options, read_timeout, drain }))
     }
 }
 
@@ -77,7 +80,11 @@ impl HttpServerApp for Front {
             // A new connection is not an idle one: its first head is awaited as any other read.
             session.set_keepalive(None);
         }
-        self.proxy.process_new_http(session, shutdown).await
+        tokio::select! {
+            reused = self.proxy.process_new_http(session, shutdown) => reused,
+            // Dropped where it stands: no clean end for the client, a line in the chat log.
+            () = self.drain.until_cut() => None,
+        }
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {

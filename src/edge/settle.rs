@@ -78,6 +78,7 @@ impl Edge {
         }
         if let (Some(aim), Some(load)) = (&ctx.aim, &ctx.attempts.load)
             && ctx.answer.refused.is_none()
+            && ctx.answer.status.is_some()
         {
             self.host_counters(aim.upstream, load.host()).answered.inc();
         }
@@ -174,12 +175,16 @@ impl fmt::Display for Millis {
     }
 }
 
-/// Text of a client, at most 200 characters of it, that cannot end a line or steer a terminal.
+/// Text of a client, at most 200 characters of it, that cannot end a line or a field, nor
+/// steer a terminal.
 fn harmless(text: &str) -> Cow<'_, str> {
     let plain = text.len() <= LONGEST && text.bytes().all(|byte| byte.is_ascii_graphic());
     match plain {
         true => Cow::Borrowed(text),
-        false => text.chars().take(LONGEST).flat_map(char::escape_debug).collect(),
+        false => {
+            let shown = text.chars().take(LONGEST).flat_map(char::escape_debug).collect::<String>();
+            Cow::Owned(shown.replace(' ', "\\u{20}"))
+        }
     }
 }
 
@@ -195,7 +200,7 @@ mod tests {
             ("/v1/models", "/v1/models"),
             ("a\nb", "a\\nb"),
             ("\u{1b}[31m", "\\u{1b}[31m"),
-            ("qwen 2", "qwen 2"),
+            ("qwen host=x", "qwen\\u{20}host=x"),
             ("模型", "模型"),
         ] {
             assert_eq!(harmless(text), shown);

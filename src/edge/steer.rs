@@ -101,6 +101,7 @@ impl Edge {
             ctx.attempts.tried.push(Arc::clone(load.host()));
         }
         error.as_up();
+        self.note_failure(ctx);
         let again = self.again(session, ctx, Failure::Connect, false);
         error.set_retry(again);
         error
@@ -126,18 +127,26 @@ impl Edge {
             | ErrorType::H2Downgrade => Failure::Broke,
             _ => Failure::Other,
         };
+        let hosts = ctx.ended_by_clock() || upstreams && !ctx.is_clients(&error);
+        if hosts && !answered(&session.downstream_session) {
+            self.note_failure(ctx);
+        }
         // Undecided, Pingora would ask the error itself, and panic.
         let again = self.again(session, ctx, failure, reused);
         error.set_retry(again);
         error
     }
 
+    /// An attempt that its host did not answer.
+    fn note_failure(&self, ctx: &Ctx) {
+        if let (Some(aim), Some(load)) = (&ctx.aim, &ctx.attempts.load) {
+            self.host_counters(aim.upstream, load.host()).failed.inc();
+        }
+    }
+
     fn again(&self, session: &Session, ctx: &mut Ctx, failure: Failure, reused: bool) -> bool {
         let Some(aim) = &ctx.aim else { return false };
         let attempts = &mut ctx.attempts;
-        if let Some(load) = &attempts.load {
-            self.host_counters(aim.upstream, load.host()).failed.inc();
-        }
         let verdict = retry::decide(Attempt {
             failure,
             reused,

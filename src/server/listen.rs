@@ -23,6 +23,7 @@ use pingora::tls::{ServerConfig, install_default_crypto_provider, load_certs_and
 use tokio::sync::watch;
 
 use crate::config::{Listen, Server, Tls, Upstream};
+use crate::drain::Drain;
 use crate::edge::{Door, Edge};
 
 /// The public side: open sockets, and the service that will read them.
@@ -47,9 +48,10 @@ impl Public {
         server: &Server,
         upstreams: &[Upstream],
         edge: Edge,
+        drain: &Drain,
     ) -> anyhow::Result<Self> {
         let mut public = Self {
-            service: Service::new("public".into(), door(server, upstreams, edge)),
+            service: Service::new("public".into(), door(server, upstreams, edge, drain)),
             sockets: Arc::new(Mutex::new(Fds::new())),
             addresses: Vec::new(),
         };
@@ -104,7 +106,7 @@ impl Public {
     }
 }
 
-fn door(server: &Server, upstreams: &[Upstream], edge: Edge) -> Door {
+fn door(server: &Server, upstreams: &[Upstream], edge: Edge, drain: &Drain) -> Door {
     let needs_roots = upstreams
         .iter()
         .any(|upstream| upstream.ca.is_none() && upstream.hosts.iter().any(|host| host.tls));
@@ -117,7 +119,7 @@ fn door(server: &Server, upstreams: &[Upstream], edge: Edge) -> Door {
     };
     let mut proxy = HttpProxy::new(edge, Arc::new(conf));
     proxy.handle_init_modules();
-    Door::new(proxy, server)
+    Door::new(proxy, server, drain.clone())
 }
 
 /// Reads certificate and key twice, since Pingora panics on a pair that does not fit.

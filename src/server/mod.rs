@@ -59,6 +59,9 @@ pub enum Outcome {
 /// How long the chat log may take to write what it still holds.
 const LOG_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long requests may take to end that wait for nobody any more.
+const CUT_PATIENCE: Duration = Duration::from_secs(1);
+
 // === impl House ===
 
 impl House {
@@ -83,7 +86,7 @@ impl House {
             metrics: metrics.clone(),
         };
         let edge = Edge::build(rooms, &config.upstreams)?;
-        let public = Public::open(&config.server, &config.upstreams, edge)?;
+        let public = Public::open(&config.server, &config.upstreams, edge, &drain)?;
         let admin = match &config.admin {
             None => None,
             Some(section) => {
@@ -121,16 +124,14 @@ impl House {
         notify(NotifyState::Stopping);
         drain.start();
         close.send_replace(true);
-        let outcome = match wanted {
-            Stop::Now => cut(&drain),
+        let drained = match wanted {
+            Stop::Now => false,
             _ => tokio::select! {
-                drained = timeout(grace, drain.empty()) => match drained {
-                    Ok(()) => Outcome::Drained,
-                    Err(_) => cut(&drain),
-                },
-                _ = stop.wait_for(|stop| *stop == Stop::Now) => cut(&drain),
+                drained = timeout(grace, drain.empty()) => drained.is_ok(),
+                _ = stop.wait_for(|stop| *stop == Stop::Now) => false,
             },
         };
+        let outcome = if drained { Outcome::Drained } else { cut(&drain).await };
         serving.abort();
         if let Some(admin) = admin {
             admin.abort();
@@ -145,11 +146,17 @@ impl House {
     }
 }
 
-fn cut(drain: &Drain) -> Outcome {
-    match drain.under_way() {
-        0 => Outcome::Drained,
-        left => Outcome::Cut(left),
+/// Ends what is still under way, so that the chat log tells of it before it is closed.
+async fn cut(drain: &Drain) -> Outcome {
+    let left = drain.under_way();
+    if left == 0 {
+        return Outcome::Drained;
     }
+    drain.cut();
+    if timeout(CUT_PATIENCE, drain.empty()).await.is_err() {
+        log::error!("{} requests would not end", drain.under_way());
+    }
+    Outcome::Cut(left)
 }
 
 fn open_log(section: &config::ChatLog) -> anyhow::Result<Option<ChatLog>> {

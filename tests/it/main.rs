@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod admin;
 mod admit;
 mod body;
 mod conf;
@@ -9,6 +10,8 @@ mod failure;
 mod floors;
 mod hooks;
 mod leave;
+mod log;
+mod service;
 mod steer;
 mod stream;
 mod support;

@@ -189,11 +189,6 @@ impl House {
         self.tell.send_replace(stop);
     }
 
-    /// How it ended.
-    pub(crate) async fn ended(self) -> Outcome {
-        within("the end of the proxy", self.running).await.unwrap()
-    }
-
     /// Ends it and gives every whole line of the chat log.
     pub(crate) async fn log(mut self) -> Vec<Value> {
         self.tell(Stop::Gently);
