@@ -165,6 +165,9 @@ async fn serve_until_told(
     path: &Path,
     console: &Console,
 ) -> anyhow::Result<Outcome> {
+    // First of all: a signal that comes while the doors open must not kill.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let house = House::open(config).await?;
     for notice in &config.notices {
         log::warn!("{notice}");
@@ -173,8 +176,6 @@ async fn serve_until_told(
     say(&banner::text(config, &house, path));
     let (tell, told) = watch::channel(Stop::No);
     let mut running = std::pin::pin!(house.run(told));
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     loop {
         tokio::select! {
             outcome = &mut running => return Ok(outcome),

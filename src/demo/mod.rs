@@ -9,9 +9,10 @@ mod upstream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config;
@@ -30,6 +31,8 @@ const PORT: u16 = 8000;
 /// # Errors
 /// The first step that did not go as it should.
 pub async fn run(once: bool) -> anyhow::Result<()> {
+    // From here on Ctrl-C ends the demo in order, so that its files go with it.
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let log_dir = LogDir::new()?;
     let upstream = TcpListener::bind(("127.0.0.1", 0)).await.context("the demo's upstream")?;
     let upstream_at = upstream.local_addr()?;
@@ -39,10 +42,14 @@ pub async fn run(once: bool) -> anyhow::Result<()> {
     let (tell, told) = watch::channel(Stop::No);
     #[expect(clippy::disallowed_methods, reason = "the demo's two servers run beside the tour")]
     let (upstream, running) = (tokio::spawn(serving.into_future()), tokio::spawn(house.run(told)));
-    let toured = tour(&at, &upstream_at.to_string(), &log_dir.0).await;
+    let upstream_at = upstream_at.to_string();
+    let toured = tokio::select! {
+        toured = tour(&at, &upstream_at, &log_dir.0) => toured,
+        _ = interrupt.recv() => Err(anyhow!("interrupted")),
+    };
     if toured.is_ok() && !once {
         say(&try_it(&at));
-        tokio::signal::ctrl_c().await?;
+        interrupt.recv().await;
     }
     tell.send_replace(Stop::Gently);
     let outcome = running.await?;

@@ -26,6 +26,7 @@ use crate::support::within;
 mod access;
 mod command;
 mod crash;
+mod demo;
 
 /// Much for a process that has nothing left to do, little for one that waits for something.
 const SOON: Duration = Duration::from_secs(2);

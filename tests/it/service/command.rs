@@ -243,30 +243,3 @@ async fn the_banner_says_what_is_served_where() {
         assert_eq!(client.ask(get("/healthz")).await.status, 200);
     }
 }
-
-#[tokio::test]
-async fn the_tour_ends_well_and_leaves_nothing() {
-    let site = Site::empty();
-    let site = Site::empty().env("TMPDIR", site.dir().to_str().unwrap());
-    let said = site.run(&["demo", "--once"]).await;
-    assert_eq!(said.code, Some(0), "{}", said.err);
-    assert!(said.out.contains("401") && said.out.contains("pieces"), "{}", said.out);
-    assert!(!format!("{said:?}").contains("sk-"), "{said:?}");
-    assert_eq!(std::fs::read_dir(site.dir()).unwrap().count(), 0);
-}
-
-#[tokio::test]
-async fn the_demo_stays_up_until_ctrl_c() {
-    let tmp = Site::empty();
-    let site = Site::empty().env("TMPDIR", tmp.dir().to_str().unwrap());
-    let mut process = site.spawn(&["demo"]);
-    let out = process.out("the line to try", |out| out.contains("curl -N http://")).await;
-    let url = out.split("curl -N http://").nth(1).unwrap();
-    let addr = url.split('/').next().unwrap().parse().unwrap();
-    assert_eq!(Client::h1(addr).await.ask(get("/healthz")).await.status, 200);
-    process.signal("INT");
-    let said = process.ended().await;
-    assert_eq!(said.code, Some(0), "{}", said.err);
-    assert!(!format!("{said:?}").contains("sk-"), "{said:?}");
-    assert_eq!(std::fs::read_dir(tmp.dir()).unwrap().count(), 0);
-}
