@@ -55,7 +55,14 @@ fn body(c: &mut Criterion) {
 
 fn tables(c: &mut Criterion) {
     let sections: Vec<Route> = (0..20)
-        .map(|at| Route { prefix: format!("/upstream-{at}"), upstream: at, kind: Kind::Openai })
+        .map(|at| Route {
+            prefix: format!("/upstream-{at}"),
+            upstream: at,
+            kind: Kind::Openai,
+            keepalive: None,
+            keepalive_before: false,
+            hold: None,
+        })
         .collect();
     let routes = Routes::build(&sections);
     c.bench_function("route among 20", |b| {

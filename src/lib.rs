@@ -69,6 +69,7 @@ pub mod wire {
     //!
     //! Why apart from every room: all of them need it and it needs none of them.
 
+    pub mod after;
     pub mod delta;
     mod fields;
     pub mod peek;

@@ -19,6 +19,8 @@ pub struct Metrics {
     bytes: IntCounterVec,
     attempts: IntCounterVec,
     host_in_flight: IntGaugeVec,
+    host_up: IntGaugeVec,
+    queue_length: IntGaugeVec,
     log_records: IntGauge,
     log_bytes: IntGauge,
     log_dropped: IntCounter,
@@ -48,6 +50,7 @@ pub struct HostMetrics {
     /// Attempts that did not.
     pub failed: IntCounter,
     in_flight: IntGauge,
+    up: IntGauge,
 }
 
 /// The state of the chat log, read when the metrics are.
@@ -94,6 +97,16 @@ impl Default for Metrics {
                 "Attempts under way at a host",
                 &["upstream", "host"],
             ),
+            host_up: gauges(
+                "upstream_host_up",
+                "1 for a host in use, 0 for one that is left out",
+                &["upstream", "host"],
+            ),
+            queue_length: gauges(
+                "upstream_queue_length",
+                "Requests that wait for a place at a host",
+                &["upstream"],
+            ),
             log_records: gauge("chat_log_queue_records", "Records that wait for the disk"),
             log_bytes: gauge("chat_log_queue_bytes", "Bytes that wait for the disk"),
             log_dropped: IntCounter::new(
@@ -109,7 +122,7 @@ impl Default for Metrics {
 
 impl Metrics {
     fn register(&self) {
-        let all: [Box<dyn prometheus::core::Collector>; 10] = [
+        let all: [Box<dyn prometheus::core::Collector>; 12] = [
             Box::new(self.requests.clone()),
             Box::new(self.in_flight.clone()),
             Box::new(self.first_token.clone()),
@@ -117,6 +130,8 @@ impl Metrics {
             Box::new(self.bytes.clone()),
             Box::new(self.attempts.clone()),
             Box::new(self.host_in_flight.clone()),
+            Box::new(self.host_up.clone()),
+            Box::new(self.queue_length.clone()),
             Box::new(self.log_records.clone()),
             Box::new(self.log_bytes.clone()),
             Box::new(self.log_dropped.clone()),
@@ -146,7 +161,14 @@ impl Metrics {
             answered: self.attempts.with_label_values(&[upstream, host, "answered"]),
             failed: self.attempts.with_label_values(&[upstream, host, "failed"]),
             in_flight: self.host_in_flight.with_label_values(&[upstream, host]),
+            up: self.host_up.with_label_values(&[upstream, host]),
         }
+    }
+
+    /// Takes over how many requests wait for an upstream.
+    pub fn note_queue(&self, upstream: &str, waiting: usize) {
+        let waiting = i64::try_from(waiting).unwrap_or(i64::MAX);
+        self.queue_length.with_label_values(&[upstream]).set(waiting);
     }
 
     /// Takes over the chat log's own figures.
@@ -185,9 +207,10 @@ impl RouteMetrics {
 // === impl HostMetrics ===
 
 impl HostMetrics {
-    /// Takes over the host's own count.
-    pub fn note_in_flight(&self, count: usize) {
-        self.in_flight.set(i64::try_from(count).unwrap_or(i64::MAX));
+    /// Takes over the host's own figures.
+    pub fn note(&self, in_flight: usize, up: bool) {
+        self.in_flight.set(i64::try_from(in_flight).unwrap_or(i64::MAX));
+        self.up.set(i64::from(up));
     }
 }
 

@@ -201,6 +201,34 @@ impl Refusal {
         Self::server(502, "upstream_unresolved", message)
     }
 
+    /// Every host has as much to do as it may, and those who wait are enough.
+    #[must_use]
+    pub fn busy(upstream: &str, wait: Duration) -> Self {
+        let message = format!("Every host of upstream `{upstream}` is busy: try again later.");
+        Self::server(503, "upstream_busy", message).again_in(wait)
+    }
+
+    /// The upstream asked to be left alone for a while.
+    #[must_use]
+    pub fn rate_limited(upstream: &str, wait: Duration) -> Self {
+        let message = format!("Upstream `{upstream}` limits its rate: try again later.");
+        Self::new(429, "requests", "upstream_rate_limited", message).again_in(wait)
+    }
+
+    /// What this server may spend at the upstream is spent.
+    #[must_use]
+    pub fn quota(upstream: &str, wait: Duration) -> Self {
+        let message = format!("The quota of this server at upstream `{upstream}` is spent.");
+        Self::new(429, "insufficient_quota", "upstream_quota", message).again_in(wait)
+    }
+
+    /// The upstream accepts no key of this server.
+    #[must_use]
+    pub fn key_refused(upstream: &str) -> Self {
+        let message = format!("Upstream `{upstream}` does not accept the key of this server.");
+        Self::server(502, "upstream_key_refused", message)
+    }
+
     /// The host's certificate or handshake was refused.
     #[must_use]
     pub fn untrusted(upstream: &str) -> Self {

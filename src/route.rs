@@ -121,6 +121,9 @@ mod tests {
                 prefix: (*prefix).to_owned(),
                 upstream,
                 kind: Kind::Openai,
+                keepalive: None,
+                keepalive_before: false,
+                hold: None,
             })
             .collect();
         Routes::build(&sections)

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::chatlog::ChatLog;
 use crate::drain::Drain;
 use crate::metrics::{LogState, Metrics};
-use crate::pool::Upstream;
+use crate::pool::{HostState, HostView, Upstream};
 use crate::secret::Secret;
 use crate::user::Users;
 
@@ -92,11 +92,23 @@ impl Admin {
 }
 
 fn upstream_status(upstream: &Upstream) -> Value {
-    let host = |host: &Arc<crate::pool::Host>| json!({ "host": host.label, "tls": host.tls, "in_flight": host.in_flight() });
     json!({
         "name": upstream.name,
-        "hosts": upstream.hosts().iter().map(host).collect::<Vec<_>>(),
+        "hosts": upstream.hosts().iter().map(|host| host_status(&host.view())).collect::<Vec<_>>(),
+        "queued": upstream.queued(),
         "keys": upstream.key_count(),
+        "keys_resting": upstream.keys_resting(),
+    })
+}
+
+fn host_status(view: &HostView) -> Value {
+    json!({
+        "host": view.label,
+        "tls": view.tls,
+        "in_flight": view.in_flight,
+        "state": view.state.name(),
+        "since_seconds": view.since.elapsed().as_secs(),
+        "first_byte_ms": view.first_byte_ms,
     })
 }
 
@@ -129,8 +141,11 @@ async fn status(State(admin): State<Admin>) -> Json<Value> {
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
     admin.metrics.note_log(admin.log_state());
     for upstream in admin.upstreams.iter() {
+        admin.metrics.note_queue(&upstream.name, upstream.queued());
         for host in upstream.hosts() {
-            admin.metrics.host(&upstream.name, &host.label).note_in_flight(host.in_flight());
+            let view = host.view();
+            let up = matches!(view.state, HostState::Up | HostState::Resting);
+            admin.metrics.host(&upstream.name, &host.label).note(view.in_flight, up);
         }
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], admin.metrics.text())

@@ -12,6 +12,11 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub(super) struct Time(pub(super) Duration);
 
+/// A length of time, or "off".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub(super) struct OrOff(pub(super) Option<Duration>);
+
 /// A number of bytes: "32MiB" (binary), "32MB" (decimal) or a plain integer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "SizeForm", into = "String")]
@@ -34,6 +39,10 @@ impl Time {
         Self(Duration::from_secs(seconds))
     }
 
+    pub(super) const fn millis(millis: u64) -> Self {
+        Self(Duration::from_millis(millis))
+    }
+
     pub(super) const fn minutes(minutes: u64) -> Self {
         Self::seconds(60 * minutes)
     }
@@ -50,6 +59,25 @@ impl TryFrom<String> for Time {
 impl From<Time> for String {
     fn from(time: Time) -> Self {
         humantime::format_duration(time.0).to_string().replace(' ', "")
+    }
+}
+
+// === impl OrOff ===
+
+impl TryFrom<String> for OrOff {
+    type Error = humantime::DurationError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "off" => Ok(Self(None)),
+            _ => Time::try_from(text).map(|Time(time)| Self(Some(time))),
+        }
+    }
+}
+
+impl From<OrOff> for String {
+    fn from(OrOff(time): OrOff) -> Self {
+        time.map_or_else(|| "off".to_owned(), |time| Time(time).into())
     }
 }
 
@@ -144,6 +172,9 @@ mod tests {
             prop_assert_eq!(size(&String::from(Size(bytes))), Some(bytes));
             let time = Time(Duration::from_millis(millis));
             prop_assert_eq!(Time::try_from(String::from(time)), Ok(time));
+            for pause in [OrOff(Some(time.0)), OrOff(None)] {
+                prop_assert_eq!(OrOff::try_from(String::from(pause)), Ok(pause));
+            }
         }
     }
 }

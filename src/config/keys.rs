@@ -19,6 +19,8 @@ const fn key(path: &'static str, is: &'static str, write: &'static str) -> Known
 
 const TIME: &str = "a length of time";
 const TIMES: &str = r#"a time like "30s", "10m" or "1h30m""#;
+const PAUSE: &str = "a length of time or \"off\"";
+const PAUSES: &str = r#"a time like "2s" or "15s", or "off""#;
 const SIZE: &str = "a size";
 const SIZES: &str = r#"a size like "64KiB", "32MiB" or "10GiB", or a number of bytes"#;
 const NETS: &str = "a list of networks";
@@ -66,13 +68,36 @@ pub(super) const KEYS: &[Known] = &[
     key("upstream.timeouts.first_byte", TIME, TIMES),
     key("upstream.timeouts.idle", TIME, TIMES),
     key("upstream.timeouts.total", TIME, TIMES),
-    key("upstream.keepalive", "a table", r#"keepalive = { idle = "30s" }"#),
+    key("upstream.keepalive", "a table", r#"keepalive = { idle = "30s", max = 64 }"#),
     key("upstream.keepalive.idle", TIME, TIMES),
+    key("upstream.keepalive.max", "a number of connections", "a number from 0"),
+    key("upstream.balance", "a way to choose a host", r#""least-busy" or "round-robin""#),
+    key("upstream.max_in_flight", "a number of requests", "0 (any number) or a number from 1"),
+    key("upstream.queue", "a table", r#"queue = { size = 100, wait = "30s" }"#),
+    key("upstream.queue.size", "a number of requests", "0 (nobody waits) or a number from 1"),
+    key("upstream.queue.wait", TIME, TIMES),
+    key("upstream.eject", "a table", r#"eject = { after = 3, first = "1s", most = "30s" }"#),
+    key("upstream.eject.after", "a number of failures", "a number from 1"),
+    key("upstream.eject.first", TIME, TIMES),
+    key("upstream.eject.most", TIME, TIMES),
+    key("upstream.health", "a table", r#"health = { path = "/health", every = "10s", fall = 3, rise = 2 }"#),
+    key("upstream.health.path", "a path", r#"a path like "/health" or "/v1/models""#),
+    key("upstream.health.every", TIME, TIMES),
+    key("upstream.health.fall", "a number of probes", "a number from 1"),
+    key("upstream.health.rise", "a number of probes", "a number from 1"),
+    key("upstream.retry", "a table", r#"retry = { attempts = 3, on = ["connect", 503], backoff = "100ms" }"#),
+    key("upstream.retry.attempts", "a number of attempts", "1 (never again) to 20"),
+    key("upstream.retry.on", "a list of failures", r#"any of "connect", "reset", "timeout", and statuses like 503"#),
+    key("upstream.retry.backoff", TIME, r#"a time like "100ms" or "1s""#),
+    key("upstream.proxy", "the URL of an HTTP proxy", r#"a URL like "http://user:password@10.0.0.1:3128", "env:NAME" or "file:PATH""#),
 
     key("route", "a list of tables", "[[route]] with two brackets, its keys below it"),
     key("route.prefix", "a path", r#"a path like "/" or "/openai""#),
     key("route.upstream", "a name", "the name of an [[upstream]]"),
     key("route.kind", "a kind of route", r#""openai" or "general""#),
+    key("route.keepalive", PAUSE, PAUSES),
+    key("route.keepalive_before", "true or false", "true or false"),
+    key("route.hold", PAUSE, PAUSES),
 
     key("key", "a list of tables", "[[key]] with two brackets, its keys below it"),
     key("key.name", "a name", NAME),

@@ -5,6 +5,7 @@
 //! only `server.rs` sees the whole [`Config`].
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -145,8 +146,22 @@ pub struct Upstream {
     pub http: HttpVersion,
     /// CA file (PEM) instead of the platform's roots, for https hosts.
     pub ca: Option<PathBuf>,
-    /// How long an idle connection to a host is kept.
-    pub keepalive_idle: Duration,
+    /// The connections to a host that nobody uses at the moment.
+    pub keepalive: Keepalive,
+    /// How a host is chosen.
+    pub balance: Balance,
+    /// Attempts that one host may have under way; `None` for any number.
+    pub max_in_flight: Option<NonZeroUsize>,
+    /// Who may wait while every host is full.
+    pub queue: Queue,
+    /// When a host that fails is left out, and for how long.
+    pub eject: Eject,
+    /// Active probes; `None` when hosts are judged by the requests alone.
+    pub health: Option<Health>,
+    /// What is tried again.
+    pub retry: Retry,
+    /// The HTTP proxy on the way to every host, if any.
+    pub proxy: Option<Proxy>,
 }
 
 /// One host of an upstream, from its base URL.
@@ -175,6 +190,95 @@ pub struct Timeouts {
     pub total: Duration,
 }
 
+/// `keepalive = { idle, max }`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keepalive {
+    /// How long an idle connection to a host is kept.
+    pub idle: Duration,
+    /// Idle connections kept for each host; 0 for none.
+    pub max: usize,
+}
+
+/// `balance`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Balance {
+    /// The less busy and quicker one of two hosts drawn at random.
+    LeastBusy,
+    /// One after the other.
+    RoundRobin,
+}
+
+/// `queue = { size, wait }`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queue {
+    /// Requests that may wait; 0 for none.
+    pub size: usize,
+    /// How long each of them may wait; at most [`Timeouts::total`].
+    pub wait: Duration,
+}
+
+/// `eject = { after, first, most }`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Eject {
+    /// Failures in a row; at least one.
+    pub after: u32,
+    /// The first time out; each further one is twice as long.
+    pub first: Duration,
+    /// The longest time out; at least [`Eject::first`].
+    pub most: Duration,
+}
+
+/// `health = { path, every, fall, rise }`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// What is asked of each host; from its root, not below the path of its base URL.
+    pub path: String,
+    /// From one probe to the next.
+    pub every: Duration,
+    /// Failed probes in a row that take a host out; at least one.
+    pub fall: u32,
+    /// Good probes in a row that bring it back; at least one.
+    pub rise: u32,
+}
+
+/// `retry = { attempts, on, backoff }`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// Attempts of one request, the first one included; at least one.
+    pub attempts: u32,
+    /// After what another one follows; nothing stands there twice.
+    pub on: Vec<RetryOn>,
+    /// The longest wait before the second attempt; it doubles with each further one.
+    pub backoff: Duration,
+}
+
+/// One item of `on`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryOn {
+    /// No connection.
+    Connect,
+    /// The connection broke before the answer.
+    Reset,
+    /// No first byte in time.
+    Timeout,
+    /// An answer with this status, 400 to 599.
+    Status(u16),
+}
+
+/// `proxy`, an HTTP proxy that is spoken to in clear text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxy {
+    /// Name or address, IPv6 without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// `user:password`, decoded, as Basic authentication wants it (before base64).
+    pub login: Option<Secret>,
+    /// How it was written, fit to be shown: the login as dots.
+    pub shown: String,
+}
+
 /// `http`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 pub enum HttpVersion {
@@ -198,6 +302,12 @@ pub struct Route {
     pub upstream: usize,
     /// How it is treated.
     pub kind: Kind,
+    /// After how much silence of a stream a comment goes out; `None` for never.
+    pub keepalive: Option<Duration>,
+    /// Whether comments may go out before the stream has begun; it begins with them then.
+    pub keepalive_before: bool,
+    /// How long the frames of a stream without content are held back; `None` for not at all.
+    pub hold: Option<Duration>,
 }
 
 /// `kind`.

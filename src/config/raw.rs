@@ -4,11 +4,12 @@
 //! Nothing is required here: a missing key is a rule's fault, so it is reported beside the others.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::human::{Size, Time};
-use super::{HttpVersion, Kind, UnknownKeys, WhenFull};
+use super::human::{OrOff, Size, Time};
+use super::{Balance, HttpVersion, Kind, UnknownKeys, WhenFull};
 
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -69,8 +70,15 @@ pub(super) struct Upstream {
     pub(super) keys: Vec<String>,
     pub(super) http: HttpVersion,
     pub(super) ca: Option<PathBuf>,
+    pub(super) proxy: Option<String>,
+    pub(super) balance: Balance,
+    pub(super) max_in_flight: usize,
     pub(super) timeouts: Timeouts,
     pub(super) keepalive: Keepalive,
+    pub(super) queue: Queue,
+    pub(super) eject: Eject,
+    pub(super) retry: Retry,
+    pub(super) health: Option<Health>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -86,6 +94,46 @@ pub(super) struct Timeouts {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Keepalive {
     pub(super) idle: Time,
+    pub(super) max: usize,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Queue {
+    pub(super) size: usize,
+    pub(super) wait: Time,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Eject {
+    pub(super) after: u32,
+    pub(super) first: Time,
+    pub(super) most: Time,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Retry {
+    pub(super) attempts: u32,
+    pub(super) on: Vec<On>,
+    pub(super) backoff: Time,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(untagged)]
+pub(super) enum On {
+    Status(u64),
+    Word(String),
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Health {
+    pub(super) path: String,
+    pub(super) every: Time,
+    pub(super) fall: u32,
+    pub(super) rise: u32,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -94,6 +142,9 @@ pub(super) struct Route {
     pub(super) prefix: String,
     pub(super) upstream: Option<String>,
     pub(super) kind: Kind,
+    pub(super) keepalive: OrOff,
+    pub(super) keepalive_before: bool,
+    pub(super) hold: OrOff,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -167,8 +218,15 @@ impl Default for Upstream {
             keys: Vec::new(),
             http: HttpVersion::Auto,
             ca: None,
+            proxy: None,
+            balance: Balance::LeastBusy,
+            max_in_flight: 0,
             timeouts: Timeouts::default(),
             keepalive: Keepalive::default(),
+            queue: Queue::default(),
+            eject: Eject::default(),
+            retry: Retry::default(),
+            health: None,
         }
     }
 }
@@ -186,13 +244,50 @@ impl Default for Timeouts {
 
 impl Default for Keepalive {
     fn default() -> Self {
-        Self { idle: Time::seconds(30) }
+        Self { idle: Time::seconds(30), max: 64 }
+    }
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { size: 100, wait: Time::seconds(30) }
+    }
+}
+
+impl Default for Eject {
+    fn default() -> Self {
+        Self { after: 3, first: Time::seconds(1), most: Time::seconds(30) }
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        let words = ["connect", "reset", "timeout"].map(|word| On::Word(word.to_owned()));
+        let statuses = [429, 500, 502, 503, 504].map(On::Status);
+        Self {
+            attempts: 3,
+            on: words.into_iter().chain(statuses).collect(),
+            backoff: Time::millis(100),
+        }
+    }
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { path: String::new(), every: Time::seconds(10), fall: 3, rise: 2 }
     }
 }
 
 impl Default for Route {
     fn default() -> Self {
-        Self { prefix: String::new(), upstream: None, kind: Kind::Openai }
+        Self {
+            prefix: String::new(),
+            upstream: None,
+            kind: Kind::Openai,
+            keepalive: OrOff(Some(Duration::from_secs(15))),
+            keepalive_before: false,
+            hold: OrOff(Some(Duration::from_secs(2))),
+        }
     }
 }
 

@@ -3,11 +3,13 @@
 //! Why through `Raw`: a key that the file knows cannot be forgotten here, the compiler asks for it.
 //! The trap: a secret that was written out is shown as dots, which the reader refuses.
 
+use std::num::NonZeroUsize;
+
 use crate::secret::Secret;
 
-use super::human::{Size, Time};
+use super::human::{OrOff, Size, Time};
 use super::raw::{self, Raw};
-use super::{Admin, ChatLog, Config, Key, Listen, Server, Tls, Upstream};
+use super::{Admin, ChatLog, Config, Key, Listen, Retry, RetryOn, Server, Tls, Upstream};
 
 /// Writes every key with its value in force.
 #[must_use]
@@ -28,6 +30,9 @@ pub fn show(config: &Config) -> String {
                 prefix: route.prefix.clone(),
                 upstream: Some(config.upstreams[route.upstream].name.clone()),
                 kind: route.kind,
+                keepalive: OrOff(route.keepalive),
+                keepalive_before: route.keepalive_before,
+                hold: OrOff(route.hold),
             })
             .collect(),
         key: config.keys.iter().map(key).collect(),
@@ -82,13 +87,46 @@ fn upstream(upstream: &Upstream) -> raw::Upstream {
         keys: upstream.keys.iter().map(origin).collect(),
         http: upstream.http,
         ca: upstream.ca.clone(),
+        proxy: upstream.proxy.as_ref().map(|proxy| proxy.shown.clone()),
+        balance: upstream.balance,
+        max_in_flight: upstream.max_in_flight.map_or(0, NonZeroUsize::get),
         timeouts: raw::Timeouts {
             connect: Time(timeouts.connect),
             first_byte: Time(timeouts.first_byte),
             idle: Time(timeouts.idle),
             total: Time(timeouts.total),
         },
-        keepalive: raw::Keepalive { idle: Time(upstream.keepalive_idle) },
+        keepalive: raw::Keepalive {
+            idle: Time(upstream.keepalive.idle),
+            max: upstream.keepalive.max,
+        },
+        queue: raw::Queue { size: upstream.queue.size, wait: Time(upstream.queue.wait) },
+        eject: raw::Eject {
+            after: upstream.eject.after,
+            first: Time(upstream.eject.first),
+            most: Time(upstream.eject.most),
+        },
+        retry: retry(&upstream.retry),
+        health: upstream.health.as_ref().map(|health| raw::Health {
+            path: health.path.clone(),
+            every: Time(health.every),
+            fall: health.fall,
+            rise: health.rise,
+        }),
+    }
+}
+
+fn retry(retry: &Retry) -> raw::Retry {
+    let on = |on: &RetryOn| match on {
+        RetryOn::Connect => raw::On::Word("connect".to_owned()),
+        RetryOn::Reset => raw::On::Word("reset".to_owned()),
+        RetryOn::Timeout => raw::On::Word("timeout".to_owned()),
+        RetryOn::Status(status) => raw::On::Status(u64::from(*status)),
+    };
+    raw::Retry {
+        attempts: retry.attempts,
+        on: retry.on.iter().map(on).collect(),
+        backoff: Time(retry.backoff),
     }
 }
 

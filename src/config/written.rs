@@ -28,6 +28,9 @@ struct Walk<'t> {
 /// Longest value that is shown whole, characters.
 const LONGEST: usize = 60;
 
+/// The keys whose value may begin with a login, whatever is wrong with the rest.
+const LOGINS: [&str; 1] = ["upstream.proxy"];
+
 /// The keys whose value is a secret.
 const SECRETS: [&str; 3] = ["admin.token", "key.secret", "upstream.keys"];
 
@@ -115,7 +118,10 @@ fn shown(path: &str, value: &DeValue<'_>) -> String {
     let Some(known) = keys::find(path) else {
         return String::new();
     };
-    let text = whole(SECRETS.contains(&known.path), value);
+    let text = match value {
+        DeValue::String(text) if LOGINS.contains(&known.path) => format!("{:?}", mask_any(text)),
+        value => whole(SECRETS.contains(&known.path), value),
+    };
     if text.chars().count() <= LONGEST {
         return text;
     }
@@ -166,13 +172,22 @@ fn mask_login(text: &str) -> String {
     }
 }
 
+/// As `mask_login`, also without a scheme.
+fn mask_any(text: &str) -> String {
+    let masked = mask_login(text);
+    match masked.rfind('@') {
+        Some(at) if masked == text => format!("{DOTS}{}", &text[at..]),
+        _ => masked,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const TEXT: &str = "[server]\nworkers = -1\n\n[[upstream]]\nname = 'a'\n[[upstream]]\n\
         hosts = ['http://me:word@h/']\nkeys = ['sk-1', 'env:KEY', 'env:sk-1', 'file:/k', 7]\n\
-        temperature = 'sk-2'\n";
+        temperature = 'sk-2'\n[[upstream]]\nproxy = 'me:word@h'\n";
 
     #[test]
     fn values_are_shown_and_secrets_are_not() {
@@ -188,6 +203,7 @@ mod tests {
             ("upstream[1].keys[3]", "\"file:/k\"", Some(8)),
             ("upstream[1].keys[4]", "••••", Some(8)),
             ("upstream[1].temperature", "", Some(9)),
+            ("upstream[2].proxy", "\"••••@h\"", Some(11)),
             ("upstream[1].name", "", Some(6)),
             ("server.max_body", "", Some(1)),
             ("admin.listen", "", None),

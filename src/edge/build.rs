@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::hear::Bodies;
 use super::wire::Wire;
 use crate::chatlog::ChatLog;
-use crate::config::{self, Access, Server};
+use crate::config::{self, Access, RetryOn, Server};
 use crate::drain::Drain;
 use crate::metrics::{Metrics, RouteMetrics};
 use crate::pool::Upstream;
+use crate::retry::{On, Policy};
 use crate::route::Routes;
 use crate::user::Users;
 
@@ -25,6 +26,8 @@ pub struct Edge {
     pub(super) upstreams: Arc<[Upstream]>,
     /// By the upstream's index.
     pub(super) wires: Vec<Wire>,
+    /// By the upstream's index.
+    pub(super) policies: Vec<Policy>,
     pub(super) chat_log: Option<ChatLog>,
     pub(super) bodies: Bodies,
     pub(super) drain: Drain,
@@ -73,8 +76,19 @@ impl Edge {
             routes: rooms.routes,
             upstreams: rooms.upstreams,
             wires,
+            policies: sections.iter().map(|section| policy(&section.retry)).collect(),
             chat_log: rooms.chat_log,
             drain: rooms.drain,
         })
     }
+}
+
+fn policy(section: &config::Retry) -> Policy {
+    let on = section.on.iter().map(|on| match on {
+        RetryOn::Connect => On::Connect,
+        RetryOn::Reset => On::Reset,
+        RetryOn::Timeout => On::Timeout,
+        RetryOn::Status(status) => On::Status(*status),
+    });
+    Policy { attempts: section.attempts, on: on.collect(), backoff: section.backoff }
 }

@@ -9,6 +9,7 @@ use super::ctx::Ctx;
 use super::pulse::Cause;
 use crate::chatlog::Ended;
 use crate::config::Server;
+use crate::pool::{Blame, Outcome};
 use crate::refusal::Refusal;
 
 /// Whether a final answer's head has gone out (a `100 Continue` is not one).
@@ -19,13 +20,21 @@ pub(super) fn answered(session: &ServerSession) -> bool {
 }
 
 impl Ctx {
-    fn cause(&self) -> Option<Cause> {
+    pub(super) fn cause(&self) -> Option<Cause> {
         self.tap.pulse.as_ref().and_then(|pulse| pulse.cause())
     }
 
-    /// Whether a deadline of ours ended the attempt.
-    pub(super) fn ended_by_clock(&self) -> bool {
-        matches!(self.cause(), Some(Cause::FirstByte | Cause::Idle | Cause::Total))
+    /// What a broken attempt says of its host.
+    pub(super) fn outcome(&self, error: &Error) -> Outcome {
+        match (self.cause(), error.esource(), error.etype()) {
+            (Some(Cause::FirstByte | Cause::Idle), ..) => Outcome::Failed(Blame::Timeout),
+            (Some(_), ..) => Outcome::Neutral,
+            (None, ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
+                Outcome::Failed(Blame::Timeout)
+            }
+            (None, ErrorSource::Upstream, _) => Outcome::Failed(Blame::Reset),
+            (None, ..) => Outcome::Neutral,
+        }
     }
 
     /// The word for it. `error` is what Pingora ended with, `answered` whether a head went out.

@@ -5,9 +5,11 @@
 //!
 //! - `admit`: who calls, and may they. `hear`: what they ask (the body). `steer`: where it goes.
 //! - `shape`: headers to and from the upstream. `relay`: the answer on its way to the client.
+//! - `again`: which ends of an attempt are the host's fault, and what follows from them.
 //! - `settle`: how it ended. `reply`: aifd's own answers. `tap`, `pulse`: the session and its clock.
 
 mod admit;
+mod again;
 mod build;
 mod ctx;
 mod ended;
@@ -26,7 +28,7 @@ mod wire;
 use async_trait::async_trait;
 use bytes::Bytes;
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
 
@@ -54,8 +56,8 @@ impl ProxyHttp for Edge {
         }
     }
 
-    async fn upstream_peer(&self, _: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
-        self.peer(ctx).await
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+        self.peer(session, ctx).await
     }
 
     fn fail_to_connect(
@@ -85,15 +87,16 @@ impl ProxyHttp for Edge {
         request: &mut RequestHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        self.outbound(session, request, ctx)
+        shape::outbound(session, request, ctx)
     }
 
     async fn upstream_response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
+        self.judged(session, response, ctx)?;
         shape::inbound(response, ctx)
     }
 
@@ -128,19 +131,5 @@ impl ProxyHttp for Edge {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
         self.settle(session, error, ctx).await;
-    }
-
-    fn suppress_error_log(&self, _: &Session, _: &Ctx, _: &Error) -> bool {
-        true
-    }
-
-    fn suppress_proxy_warn_log(
-        &self,
-        _: &Session,
-        _: &Ctx,
-        _: &Error,
-        _: ProxyWarnLogContext,
-    ) -> bool {
-        true
     }
 }

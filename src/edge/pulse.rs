@@ -45,6 +45,8 @@ pub(super) struct Pulse {
 #[derive(Debug)]
 struct State {
     last: Instant,
+    /// No attempt is under way: the request waits for a place or for its next turn.
+    waiting: bool,
     cause: Option<Cause>,
 }
 
@@ -77,7 +79,7 @@ impl Due {
 impl Pulse {
     /// A clock for a request that arrived at `arrived`.
     pub(super) fn new(limits: Timeouts, arrived: Instant) -> Self {
-        let state = State { last: Instant::now(), cause: None };
+        let state = State { last: Instant::now(), waiting: false, cause: None };
         Self { limits, total_by: arrived + limits.total, state: Mutex::new(state) }
     }
 
@@ -93,14 +95,22 @@ impl Pulse {
 
     /// Something moved: an attempt began, a piece of the body or of the answer went on.
     pub(super) fn beat(&self) {
-        self.state.lock().last = Instant::now();
+        let mut state = self.state.lock();
+        state.last = Instant::now();
+        state.waiting = false;
+    }
+
+    /// No attempt is under way until the next beat: only the whole call is timed.
+    pub(super) fn wait(&self) {
+        self.state.lock().waiting = true;
     }
 
     /// The deadline in force. `sent`: the request has been read to its end; `answered`: the head
     /// of the answer is out.
     pub(super) fn due(&self, sent: bool, answered: bool) -> Due {
-        let last = self.state.lock().last;
+        let State { last, waiting, .. } = *self.state.lock();
         let (at, cause) = match (sent, answered) {
+            _ if waiting => (self.total_by, Cause::Total),
             (_, true) => (last + self.limits.idle, Cause::Idle),
             (true, false) => (last + self.limits.first_byte, Cause::FirstByte),
             (false, false) => (self.total_by, Cause::Total),
@@ -114,6 +124,11 @@ impl Pulse {
     /// Notes why the request ends.
     pub(super) fn note(&self, cause: Cause) {
         self.state.lock().cause.get_or_insert(cause);
+    }
+
+    /// What ended one attempt does not end the next.
+    pub(super) fn forgive(&self) {
+        self.state.lock().cause = None;
     }
 
     /// Why the request ended, if it did not end by itself.

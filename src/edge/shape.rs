@@ -14,10 +14,9 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, OrErr, Result};
 
-use super::Edge;
 use super::admit::{API_KEY, WEBSOCKET_KEY, X_API_KEY};
 use super::ctx::{Aim, Ctx};
-use crate::pool::Host;
+use crate::pool::{Host, Lease};
 use crate::secret::Secret;
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -50,42 +49,39 @@ const NOT_PASSED_BACK: [HeaderName; 8] = [
     HeaderName::from_static("x-accel-redirect"),
 ];
 
-impl Edge {
-    /// The request as the upstream shall see it.
-    pub(super) fn outbound(
-        &self,
-        session: &mut Session,
-        request: &mut RequestHeader,
-        ctx: &mut Ctx,
-    ) -> Result<()> {
-        ctx.stage("outbound");
-        let (Some(aim), Some(load)) = (&ctx.aim, &ctx.attempts.load) else {
-            return Error::e_explain(ErrorType::InternalError, "no place to send it to");
-        };
-        let host = load.host();
-        request.set_raw_path(target(host, aim).as_bytes())?;
-        request.insert_header(HOST, host.authority.as_str())?;
-        for name in present(&request.headers, &NOT_PASSED_ON) {
-            request.remove_header(&name);
-        }
-        if ctx.caller.user.is_some() {
-            let key = self.upstreams[aim.upstream].next_key();
-            swap_key(request, ctx.caller.key_header.as_ref(), key)?;
-        }
-        if !request.headers.contains_key(&X_REQUEST_ID) {
-            request.insert_header(X_REQUEST_ID, ctx.visit.id.as_str())?;
-        }
-        if ctx.entry.is_some() {
-            // What goes into the chat log must be readable.
-            request.remove_header(&ACCEPT_ENCODING);
-        }
-        if let Some(body) = ctx.heard.body.as_ref().filter(|body| !body.is_empty()) {
-            request.remove_header(&TRANSFER_ENCODING);
-            request.insert_header(CONTENT_LENGTH, body.len())?;
-        }
-        debug_assert!(!session.is_upgrade_req() || ctx.heard.body.is_none());
-        Ok(())
+/// The request as the upstream shall see it.
+pub(super) fn outbound(
+    session: &mut Session,
+    request: &mut RequestHeader,
+    ctx: &mut Ctx,
+) -> Result<()> {
+    ctx.stage("outbound");
+    let (Some(aim), Some(load)) = (&ctx.aim, &ctx.attempts.load) else {
+        return Error::e_explain(ErrorType::InternalError, "no place to send it to");
+    };
+    let host = load.host();
+    request.set_raw_path(target(host, aim).as_bytes())?;
+    request.insert_header(HOST, host.authority.as_str())?;
+    for name in present(&request.headers, &NOT_PASSED_ON) {
+        request.remove_header(&name);
     }
+    if ctx.caller.user.is_some() {
+        let key = ctx.attempts.key.as_ref().map(Lease::secret);
+        swap_key(request, ctx.caller.key_header.as_ref(), key)?;
+    }
+    if !request.headers.contains_key(&X_REQUEST_ID) {
+        request.insert_header(X_REQUEST_ID, ctx.visit.id.as_str())?;
+    }
+    if ctx.entry.is_some() {
+        // What goes into the chat log must be readable.
+        request.remove_header(&ACCEPT_ENCODING);
+    }
+    if let Some(body) = ctx.heard.body.as_ref().filter(|body| !body.is_empty()) {
+        request.remove_header(&TRANSFER_ENCODING);
+        request.insert_header(CONTENT_LENGTH, body.len())?;
+    }
+    debug_assert!(!session.is_upgrade_req() || ctx.heard.body.is_none());
+    Ok(())
 }
 
 /// Which of these are there: one pass over the few that are, instead of a lookup for each.

@@ -4,18 +4,18 @@
 //! the pool, and Pingora gets a socket address, so nothing a request says can choose a host.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
+use tokio::time::Instant;
 
 use super::ctx::{Aim, Ctx, InFlight};
-use super::ended::answered;
 use super::{Edge, wire};
 use crate::config::Kind;
-use crate::pool::{Host, Load};
+use crate::pool::{Host, Lease, Load, NoHost, Pick, Upstream, Why};
 use crate::refusal::Refusal;
-use crate::retry::{self, Attempt, Failure, Verdict};
 use crate::route::refuse_path;
 
 /// The attempts of one request at its upstream.
@@ -23,12 +23,27 @@ use crate::route::refuse_path;
 pub(super) struct Attempts {
     /// The place at the host of the attempt under way.
     pub(super) load: Option<Load>,
+    /// The upstream's key for it.
+    pub(super) key: Option<Lease>,
     /// Attempts begun.
     pub(super) count: u32,
     /// Hosts that failed.
-    tried: Vec<Arc<Host>>,
-    stale: u32,
-    again: Option<Verdict>,
+    pub(super) tried: Vec<Arc<Host>>,
+    /// When the attempt under way began.
+    pub(super) begun: Option<Instant>,
+    /// Free retries spent on stale connections.
+    pub(super) stale: u32,
+    /// Whether and how there is another attempt.
+    pub(super) again: Option<Again>,
+}
+
+/// How the next attempt begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// At the same host, with the same key: its connection had been closed before.
+    Stale,
+    /// Anywhere, after a wait.
+    After(Duration),
 }
 
 impl Edge {
@@ -57,107 +72,102 @@ impl Edge {
         Ok(())
     }
 
-    /// Route to host, for the next attempt.
-    pub(super) async fn peer(&self, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+    /// Route to host, for the next attempt; waits first when the last one asked for that.
+    pub(super) async fn peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         ctx.stage("peer");
-        let Some(aim) = &ctx.aim else {
+        let (Some(aim), Some(pulse)) = (&ctx.aim, &ctx.tap.pulse) else {
             return Error::e_explain(ErrorType::InternalError, "a request without a route");
         };
         let upstream = &self.upstreams[aim.upstream];
-        let attempts = &mut ctx.attempts;
-        let same = attempts.again.take() == Some(Verdict::SameHost);
-        let picked = match attempts.load.take() {
-            Some(load) if same => upstream.pick_again(load.host()).await,
-            _ => upstream.pick(&attempts.tried).await,
+        // Only a body that is held leaves the client's side free to be watched.
+        let watched = ctx.heard.body.is_some().then_some(session);
+        let keyed = ctx.caller.user.is_some();
+        pulse.wait();
+        let picked = unless_left(watched, ctx.attempts.next(upstream, keyed)).await?;
+        let Picked { pick, same } = match picked {
+            Ok(picked) => picked,
+            Err(none) => {
+                ctx.tap.refusal = Some(refusal(none, &upstream.name));
+                return Error::e_explain(ErrorType::ConnectError, none.to_string());
+            }
         };
-        let Ok(pick) = picked else {
-            ctx.tap.refusal = Some(Refusal::unresolved(&upstream.name));
-            return Error::e_explain(ErrorType::ConnectError, "no address");
-        };
+        pulse.beat();
         let mut peer = self.wires[aim.upstream].peer(pick.load.host(), pick.address);
-        if let Some(pulse) = &ctx.tap.pulse {
-            pulse.beat();
-            wire::limit(&mut peer, upstream.timeouts, pulse.left());
-        }
-        attempts.count += 1;
+        wire::limit(&mut peer, upstream.timeouts, pulse.left());
         if let Some(entry) = &mut ctx.entry {
             entry.via(&pick.load.host().label);
         }
-        attempts.load = Some(pick.load);
+        ctx.attempts.begin(pick, same);
         Ok(Box::new(peer))
     }
+}
 
-    /// An attempt got no connection.
-    pub(super) fn not_connected(
-        &self,
-        session: &Session,
-        ctx: &mut Ctx,
-        mut error: Box<Error>,
-    ) -> Box<Error> {
-        ctx.stage("not_connected");
-        if let Some(load) = &ctx.attempts.load {
-            log::warn!("{}: no connection: {error}", load.host().label);
-            load.host().forget_address();
-            ctx.attempts.tried.push(Arc::clone(load.host()));
-        }
-        error.as_up();
-        self.note_failure(ctx);
-        let again = self.again(session, ctx, Failure::Connect, false);
-        error.set_retry(again);
-        error
-    }
-
-    /// An attempt ended before its answer did.
-    pub(super) fn broke_off(
-        &self,
-        session: &Session,
-        ctx: &mut Ctx,
-        mut error: Box<Error>,
-        reused: bool,
-    ) -> Box<Error> {
-        ctx.stage("broke_off");
-        let upstreams = error.esource() == &pingora::ErrorSource::Upstream;
-        let failure = match error.etype() {
-            _ if !upstreams || ctx.ended_by_clock() => Failure::Other,
-            ErrorType::ConnectionClosed
-            | ErrorType::ReadError
-            | ErrorType::WriteError
-            | ErrorType::H2Error
-            | ErrorType::InvalidH2
-            | ErrorType::H2Downgrade => Failure::Broke,
-            _ => Failure::Other,
+impl Attempts {
+    /// Waits as long as the last attempt's verdict says, then for a place at a host.
+    async fn next(&mut self, upstream: &Upstream, keyed: bool) -> Result<Picked, NoHost> {
+        let verdict = self.again.take();
+        let held = self.load.take();
+        let same = match verdict {
+            Some(Again::Stale) => held,
+            Some(Again::After(wait)) => {
+                drop(held);
+                tokio::time::sleep(wait).await;
+                None
+            }
+            None => None,
         };
-        let hosts = ctx.ended_by_clock() || upstreams && !ctx.is_clients(&error);
-        if hosts && !answered(&session.downstream_session) {
-            self.note_failure(ctx);
-        }
-        // Undecided, Pingora would ask the error itself, and panic.
-        let again = self.again(session, ctx, failure, reused);
-        error.set_retry(again);
-        error
+        let same_host = same.is_some();
+        let picked = match same {
+            Some(load) => upstream.pick_again(load.host()).await,
+            None if keyed => upstream.pick(&self.tried).await,
+            None => upstream.pick_keyless(&self.tried).await,
+        };
+        picked.map(|pick| Picked { pick, same: same_host })
     }
 
-    /// An attempt that its host did not answer.
-    fn note_failure(&self, ctx: &Ctx) {
-        if let (Some(aim), Some(load)) = (&ctx.aim, &ctx.attempts.load) {
-            self.host_counters(aim.upstream, load.host()).failed.inc();
+    fn begin(&mut self, pick: Pick, same: bool) {
+        self.count += 1;
+        self.begun = Some(Instant::now());
+        if !same {
+            self.key = pick.key;
+        }
+        self.load = Some(pick.load);
+    }
+}
+
+/// A place at a host; `same`: it is the one of the attempt before, and its key is still held.
+struct Picked {
+    pick: Pick,
+    same: bool,
+}
+
+/// Waits for `wait`, unless the client leaves first.
+async fn unless_left<T>(session: Option<&mut Session>, wait: impl Future<Output = T>) -> Result<T> {
+    let Some(session) = session else { return Ok(wait.await) };
+    tokio::select! {
+        biased;
+        done = wait => Ok(done),
+        left = session.downstream_session.read_body_or_idle(true) => {
+            let error = left.err().unwrap_or_else(|| Error::new(ErrorType::ConnectionClosed));
+            Err(error.into_down())
         }
     }
+}
 
-    fn again(&self, session: &Session, ctx: &mut Ctx, failure: Failure, reused: bool) -> bool {
-        let Some(aim) = &ctx.aim else { return false };
-        let attempts = &mut ctx.attempts;
-        let verdict = retry::decide(Attempt {
-            failure,
-            reused,
-            replayable: !session.downstream_session.retry_buffer_truncated(),
-            answered: answered(&session.downstream_session),
-            stale: attempts.stale,
-            hosts_left: self.upstreams[aim.upstream].hosts().len() - attempts.tried.len(),
-        });
-        attempts.stale += u32::from(verdict == Verdict::SameHost);
-        attempts.again = Some(verdict);
-        verdict != Verdict::GiveUp
+/// What a client is told when there is no host for it.
+fn refusal(none: NoHost, upstream: &str) -> Refusal {
+    match none {
+        NoHost::Unresolved | NoHost::NoneLeft => Refusal::unresolved(upstream),
+        NoHost::QueueFull { retry_after } | NoHost::QueueSlow { retry_after } => {
+            Refusal::busy(upstream, retry_after)
+        }
+        NoHost::Resting { retry_after } | NoHost::KeysResting { why: Why::Busy, retry_after } => {
+            Refusal::rate_limited(upstream, retry_after)
+        }
+        NoHost::KeysResting { why: Why::Quota, retry_after } => {
+            Refusal::quota(upstream, retry_after)
+        }
+        NoHost::KeysResting { why: Why::Refused, .. } => Refusal::key_refused(upstream),
     }
 }
 

@@ -48,7 +48,7 @@ impl Wire {
         Ok(Self {
             alpn: alpn(section.http, hosts.iter().any(|host| host.tls)),
             ca: section.ca.as_deref().map(read_ca).transpose()?,
-            keepalive: section.keepalive_idle,
+            keepalive: section.keepalive.idle,
             group: index as u64 + 1,
             hosts: counters.collect(),
         })

@@ -2,17 +2,42 @@
 //!
 //! Why one function ([`Upstream::pick`]): balancing, health and bounds all live behind it. What a
 //! request holds of a host is a [`Load`], given back by its `Drop`, so that it cannot leak.
-
-mod names;
-
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+//!
+//! - `slots`: places on hosts, the queue; one lock around `desk`, which decides who goes where.
+//! - `balance`, by `speed` and `doubt`: the better host.
+//! - `health`, by `window` and `probes`: the hosts that may be used.
+//! - `pace`: how soon a place comes free. `keys`: whose turn it is. `names`: addresses.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config;
-use crate::secret::Secret;
-use names::Names;
+use keys::{AllRest, Keys};
+use slots::Slots;
+
+mod balance;
+mod desk;
+mod doubt;
+mod health;
+mod host;
+mod keys;
+mod load;
+mod names;
+mod pace;
+mod probes;
+mod slots;
+mod speed;
+mod window;
+
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod tests;
+
+pub use host::{Host, HostState, HostView};
+pub use keys::{Lease, Why};
+pub use load::{Blame, Load, Outcome};
 
 /// One upstream: hosts that serve the same models.
 #[derive(Debug)]
@@ -22,32 +47,8 @@ pub struct Upstream {
     /// Timeouts of each call.
     pub timeouts: config::Timeouts,
     hosts: Vec<Arc<Host>>,
-    keys: Vec<Secret>,
-    next_host: AtomicUsize,
-    next_key: AtomicUsize,
-}
-
-/// One host.
-#[derive(Debug)]
-pub struct Host {
-    /// `host:port`, as shown in logs and status.
-    pub label: String,
-    /// `Host` header: without the port when it is the scheme's own.
-    pub authority: String,
-    /// Name for SNI and certificate check.
-    pub sni: String,
-    /// https.
-    pub tls: bool,
-    /// Path in front of each request's own; empty for none.
-    pub base_path: String,
-    names: Names,
-    in_flight: AtomicUsize,
-}
-
-/// A place at a host, held by one attempt.
-#[derive(Debug)]
-pub struct Load {
-    host: Arc<Host>,
+    slots: Arc<Slots>,
+    keys: Arc<Keys>,
 }
 
 /// Where one attempt goes.
@@ -57,12 +58,46 @@ pub struct Pick {
     pub load: Load,
     /// The address to connect to.
     pub address: SocketAddr,
+    /// The key to put in; `None` when the upstream has none, or none was asked for.
+    pub key: Option<Lease>,
 }
 
-/// No host of the upstream could be named.
-#[derive(Debug, thiserror::Error)]
-#[error("no host name of upstream `{0}` could be resolved")]
-pub struct Unresolved(pub String);
+/// Why an attempt goes nowhere. Each time is from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoHost {
+    /// No name of a host that is left could be resolved.
+    #[error("no host name could be resolved")]
+    Unresolved,
+    /// Every host was tried.
+    #[error("every host was tried")]
+    NoneLeft,
+    /// All hosts are full, and so is the queue.
+    #[error("all hosts are full, and so is the queue")]
+    QueueFull {
+        /// When it would have its turn.
+        retry_after: Duration,
+    },
+    /// All hosts stayed full for as long as a request may wait.
+    #[error("all hosts stayed full")]
+    QueueSlow {
+        /// When it would have its turn.
+        retry_after: Duration,
+    },
+    /// Every host that is left asked to be left alone.
+    #[error("every host asked to be left alone")]
+    Resting {
+        /// When the first one may be asked again.
+        retry_after: Duration,
+    },
+    /// No key can be used.
+    #[error("no key can be used: {why}")]
+    KeysResting {
+        /// Why the first one to wake rests.
+        why: Why,
+        /// When it wakes.
+        retry_after: Duration,
+    },
+}
 
 // === impl Upstream ===
 
@@ -70,54 +105,63 @@ impl Upstream {
     /// Takes one `[[upstream]]`.
     #[must_use]
     pub fn build(section: &config::Upstream) -> Self {
-        let hosts =
-            section.hosts.iter().map(|host| Arc::new(Host::build(host, section.timeouts.connect)));
+        let slots = Slots::of(section);
+        let patience = section.timeouts.connect;
+        let host = |(at, host)| Arc::new(Host::build(host, patience, &slots, at));
         Self {
             name: section.name.clone(),
             timeouts: section.timeouts,
-            hosts: hosts.collect(),
-            keys: section.keys.clone(),
-            next_host: AtomicUsize::new(0),
-            next_key: AtomicUsize::new(0),
+            hosts: section.hosts.iter().enumerate().map(host).collect(),
+            keys: Keys::of(&section.keys),
+            slots,
         }
     }
 
-    /// The next host in turn that was not tried yet, and its address.
+    /// A host that was not tried yet, its address, and a key. Waits in the queue while all of them
+    /// are full; whoever drops the future leaves the queue at once.
     ///
     /// # Errors
-    /// [`Unresolved`] when no name of an untried host resolves (or none is left).
-    pub async fn pick(&self, tried: &[Arc<Host>]) -> Result<Pick, Unresolved> {
-        let start = self.next_host.fetch_add(1, Ordering::Relaxed);
-        for step in 0..self.hosts.len() {
-            let host = &self.hosts[(start.wrapping_add(step)) % self.hosts.len()];
-            if tried.iter().any(|other| Arc::ptr_eq(other, host)) {
-                continue;
-            }
-            if let Some(address) = host.names.address().await {
-                return Ok(Pick { load: Load::on(host), address });
-            }
-        }
-        Err(Unresolved(self.name.clone()))
+    /// [`NoHost`] says why there is none.
+    pub async fn pick(&self, tried: &[Arc<Host>]) -> Result<Pick, NoHost> {
+        self.keys.check()?;
+        let mut pick = self.pick_keyless(tried).await?;
+        pick.key = self.keys.lend()?;
+        Ok(pick)
     }
 
-    /// The same host again, for a request whose connection had been stale.
+    /// Like [`Upstream::pick`], for a caller who brings a key.
     ///
     /// # Errors
-    /// [`Unresolved`] when its name does not resolve any more.
-    pub async fn pick_again(&self, host: &Arc<Host>) -> Result<Pick, Unresolved> {
-        match host.names.address().await {
-            Some(address) => Ok(Pick { load: Load::on(host), address }),
-            None => Err(Unresolved(self.name.clone())),
+    /// [`NoHost`] says why there is none; never [`NoHost::KeysResting`].
+    pub async fn pick_keyless(&self, tried: &[Arc<Host>]) -> Result<Pick, NoHost> {
+        let mut left_out: Vec<usize> = tried.iter().map(|host| host.at).collect();
+        let mut unresolved = false;
+        loop {
+            let slot = match self.slots.enter(&left_out).await {
+                Err(NoHost::NoneLeft) if unresolved => return Err(NoHost::Unresolved),
+                entered => entered?,
+            };
+            let mut load = Load::new(&self.hosts[slot.at()], slot);
+            if let Some(address) = load.host().address().await {
+                return Ok(Pick { load, address, key: None });
+            }
+            unresolved = true;
+            left_out.push(load.host().at);
+            load.report(Outcome::Failed(Blame::Connect));
         }
     }
 
-    /// The next key in strict rotation; `None` when the upstream has none.
-    pub fn next_key(&self) -> Option<&Secret> {
-        if self.keys.is_empty() {
-            return None;
+    /// The same host again, full or not, for a request whose connection had been stale. The key of
+    /// the attempt before still holds.
+    ///
+    /// # Errors
+    /// [`NoHost::Unresolved`] when its name does not resolve any more.
+    pub async fn pick_again(&self, host: &Arc<Host>) -> Result<Pick, NoHost> {
+        let load = Load::new(host, self.slots.enter_again(host.at));
+        match host.address().await {
+            Some(address) => Ok(Pick { load, address, key: None }),
+            None => Err(NoHost::Unresolved),
         }
-        let turn = self.next_key.fetch_add(1, Ordering::Relaxed);
-        Some(&self.keys[turn % self.keys.len()])
     }
 
     /// Its hosts, in the order of the configuration.
@@ -126,66 +170,43 @@ impl Upstream {
         &self.hosts
     }
 
+    /// How many requests wait for a place.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.slots.desk().waiting()
+    }
+
     /// How many keys it has.
     #[must_use]
     pub fn key_count(&self) -> usize {
-        self.keys.len()
+        self.keys.count()
+    }
+
+    /// How many of its keys rest now.
+    #[must_use]
+    pub fn keys_resting(&self) -> usize {
+        self.keys.resting()
     }
 }
 
-// === impl Host ===
+// === impl NoHost ===
 
-impl Host {
-    fn build(section: &config::Host, patience: std::time::Duration) -> Self {
-        let bracketed = match section.host.contains(':') {
-            true => format!("[{}]", section.host),
-            false => section.host.clone(),
-        };
-        let own_port = if section.tls { 443 } else { 80 };
-        let label = format!("{bracketed}:{}", section.port);
-        Self {
-            authority: if section.port == own_port { bracketed } else { label.clone() },
-            label,
-            sni: section.host.clone(),
-            tls: section.tls,
-            base_path: section.base_path.clone(),
-            names: Names::of(&section.host, section.port, patience),
-            in_flight: AtomicUsize::new(0),
+impl NoHost {
+    /// When trying again makes sense, if that is known.
+    #[must_use]
+    pub const fn retry_after(self) -> Option<Duration> {
+        match self {
+            Self::Unresolved | Self::NoneLeft => None,
+            Self::QueueFull { retry_after }
+            | Self::QueueSlow { retry_after }
+            | Self::Resting { retry_after }
+            | Self::KeysResting { retry_after, .. } => Some(retry_after),
         }
     }
-
-    /// Attempts under way on it.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
-    }
-
-    /// The address did not answer: the next pick takes another one, freshly resolved if it can be.
-    pub fn forget_address(&self) {
-        self.names.forget();
-    }
 }
 
-// === impl Load ===
-
-impl Load {
-    fn on(host: &Arc<Host>) -> Self {
-        host.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { host: Arc::clone(host) }
-    }
-
-    /// The host.
-    #[must_use]
-    pub fn host(&self) -> &Arc<Host> {
-        &self.host
+impl From<AllRest> for NoHost {
+    fn from(AllRest { why, left }: AllRest) -> Self {
+        Self::KeysResting { why, retry_after: left }
     }
 }
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.host.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,58 +1,66 @@
-//! The pool by its behaviour: turns, names, keys, and loads that come back.
+//! The pool by its behaviour: turns, names, keys, the queue, and loads that come back.
 
 use std::time::Duration;
 
-use super::*;
-use crate::config::{HttpVersion, Timeouts};
+use futures_util::FutureExt;
+use proptest::prelude::*;
 
-fn upstream(hosts: &[&str], keys: &[&str]) -> Upstream {
-    let second = Duration::from_secs(1);
-    Upstream::build(&config::Upstream {
-        name: "up".into(),
-        hosts: hosts
-            .iter()
-            .map(|host| config::Host {
-                tls: false,
-                host: (*host).into(),
-                port: 80,
-                base_path: String::new(),
-            })
-            .collect(),
-        keys: keys.iter().map(|key| Secret::new(*key)).collect(),
-        timeouts: Timeouts { connect: second, first_byte: second, idle: second, total: second },
-        http: HttpVersion::Auto,
-        ca: None,
-        keepalive_idle: second,
-    })
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// An upstream of so many hosts, none of which needs to be resolved.
+pub(super) fn pool(hosts: usize, keys: &str) -> Upstream {
+    let hosts: Vec<String> = (1..=hosts).map(|at| format!("http://127.0.0.{at}")).collect();
+    let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    upstream(&hosts, keys)
+}
+
+fn upstream(hosts: &[&str], keys: &str) -> Upstream {
+    let text = format!(
+        "access.unknown_keys = 'pass'\n[[upstream]]\nname = 'up'\nhosts = {hosts:?}\n{keys}\n"
+    );
+    let config = config::parse(&text, "test").unwrap_or_else(|faults| panic!("{faults}"));
+    Upstream::build(&config.upstreams[0])
+}
+
+fn good(first_byte: Duration) -> Outcome {
+    Outcome::Good { first_byte }
+}
+
+fn states(up: &Upstream) -> Vec<&'static str> {
+    up.hosts().iter().map(|host| host.view().state.name()).collect()
 }
 
 #[tokio::test]
 async fn hosts_and_keys_take_turns() {
-    let up = upstream(&["127.0.0.1", "::1"], &["a", "b", "c"]);
-    let mut labels = Vec::new();
+    let turns = "balance = 'round-robin'\nkeys = ['a', 'b', 'c']";
+    let up = upstream(&["http://127.0.0.1", "http://[::1]"], turns);
+    let mut picked = Vec::new();
     for _ in 0..4 {
-        labels.push(up.pick(&[]).await.unwrap().load.host().label.clone());
+        let pick = up.pick(&[]).await.unwrap();
+        let key = pick.key.unwrap().secret().expose().to_owned();
+        picked.push(format!("{key} {}", pick.load.host().label));
     }
-    assert_eq!(labels, ["127.0.0.1:80", "[::1]:80", "127.0.0.1:80", "[::1]:80"]);
-    let keys: Vec<&str> = (0..4).map(|_| up.next_key().unwrap().expose()).collect();
-    assert_eq!(keys, ["a", "b", "c", "a"]);
-    assert!(upstream(&["127.0.0.1"], &[]).next_key().is_none());
+    assert_eq!(picked, ["a 127.0.0.1:80", "b [::1]:80", "c 127.0.0.1:80", "a [::1]:80"]);
+    assert!(up.pick_keyless(&[]).await.unwrap().key.is_none());
+    assert!(pool(1, "").pick(&[]).await.unwrap().key.is_none());
 }
 
 #[tokio::test]
 async fn a_tried_host_is_left_out_and_none_left_is_an_error() {
-    let up = upstream(&["127.0.0.1", "127.0.0.2"], &[]);
+    let up = pool(2, "");
     let first = up.pick(&[]).await.unwrap();
     let tried = [Arc::clone(first.load.host())];
     let second = up.pick(&tried).await.unwrap();
     assert_ne!(first.address, second.address);
     let both = [Arc::clone(first.load.host()), Arc::clone(second.load.host())];
-    assert!(up.pick(&both).await.is_err());
+    assert_eq!(up.pick(&both).await.unwrap_err(), NoHost::NoneLeft);
 }
 
 #[tokio::test]
 async fn a_load_comes_back_when_it_is_dropped() {
-    let up = upstream(&["127.0.0.1"], &[]);
+    let up = pool(1, "");
     let picks = [up.pick(&[]).await.unwrap(), up.pick(&[]).await.unwrap()];
     assert_eq!(up.hosts()[0].in_flight(), 2);
     drop(picks);
@@ -61,16 +69,70 @@ async fn a_load_comes_back_when_it_is_dropped() {
 
 #[tokio::test]
 async fn names_are_resolved_and_failures_are_answers() {
-    let up = upstream(&["localhost"], &[]);
+    let up = upstream(&["http://localhost"], "");
     let pick = up.pick(&[]).await.unwrap();
     assert!(pick.address.ip().is_loopback());
     up.hosts()[0].forget_address();
     assert!(up.pick(&[]).await.unwrap().address.ip().is_loopback());
 
-    let up = upstream(&["does-not-exist.invalid", "127.0.0.1"], &[]);
+    let up = upstream(&["http://does-not-exist.invalid", "http://127.0.0.1"], "");
     for _ in 0..2 {
         let pick = up.pick(&[]).await.unwrap();
         assert_eq!(pick.load.host().label, "127.0.0.1:80");
     }
-    assert!(upstream(&["does-not-exist.invalid"], &[]).pick(&[]).await.is_err());
+    let up = upstream(&["http://does-not-exist.invalid"], "");
+    assert_eq!(up.pick(&[]).await.unwrap_err(), NoHost::Unresolved);
+    assert_eq!(up.hosts()[0].in_flight(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_reported_is_what_is_seen() {
+    let up = pool(2, "balance = 'round-robin'");
+    let mut first = up.pick(&[]).await.unwrap().load;
+    let mut second = up.pick(&[]).await.unwrap().load;
+    first.report(good(Duration::from_millis(250)));
+    assert_eq!(up.hosts()[0].view().first_byte_ms, Some(250));
+    second.report(Outcome::Failed(Blame::Connect));
+    assert_eq!(states(&up), ["up", "ejected"]);
+    tokio::time::advance(SECOND).await;
+    let trial = up.pick(&[]).await.unwrap().load;
+    assert_eq!((states(&up)[1], trial.host().label.as_str()), ("trial", "127.0.0.2:80"));
+    drop(trial);
+    assert_eq!(states(&up)[1], "ejected", "nothing was said, so nothing was tried");
+    first.report(Outcome::Failed(Blame::Connect));
+    assert_eq!(states(&up)[0], "up", "the last one is never left out");
+    first.report(Outcome::Busy { rest: Some(SECOND) });
+    assert_eq!(states(&up)[0], "resting");
+    for _ in 0..3 {
+        up.hosts()[0].probed(false);
+        up.hosts()[1].probed(false);
+    }
+    assert_eq!(states(&up), ["resting", "down"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_broke_off_in_the_middle_was_not_good_after_all() {
+    let up = pool(2, "balance = 'round-robin'");
+    for round in 0..3 {
+        assert_eq!(states(&up), ["up", "up"], "{round}");
+        let mut well = up.pick(&[]).await.unwrap().load;
+        well.report(good(SECOND));
+        let mut broken = up.pick(&[]).await.unwrap().load;
+        broken.report(good(SECOND));
+        broken.report(Outcome::Failed(Blame::Reset));
+    }
+    assert_eq!(states(&up), ["up", "ejected"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_every_key_rests_the_reason_is_told() {
+    let up = pool(1, "keys = ['a']");
+    let key = up.pick(&[]).await.unwrap().key.unwrap();
+    key.rest(Why::Quota.usual(), Why::Quota);
+    let expected = NoHost::KeysResting { why: Why::Quota, retry_after: Why::Quota.usual() };
+    assert_eq!(up.pick(&[]).await.unwrap_err(), expected);
+    assert_eq!((up.hosts()[0].in_flight(), up.keys_resting()), (0, 1));
+    assert!(up.pick_keyless(&[]).await.is_ok(), "who brings a key needs none of ours");
+}
+
+mod queue;

@@ -36,6 +36,9 @@ pub(super) struct Public {
 /// Who may connect to a unix socket: its owner and its group.
 const SOCKET_MODE: u32 = 0o660;
 
+/// Attempts of one request, far beyond any policy.
+const ATTEMPTS_MOST: usize = 64;
+
 /// Idle connections to all hosts together, per worker.
 const IDLE_CONNECTIONS: usize = 256;
 
@@ -113,6 +116,8 @@ fn door(server: &Server, upstreams: &[Upstream], edge: Edge, drain: &Drain) -> D
     let conf = ServerConf {
         threads: server.workers,
         upstream_keepalive_pool_size: IDLE_CONNECTIONS,
+        // The retry machine decides; this is only where Pingora would stop it.
+        max_retries: ATTEMPTS_MOST,
         // Reading the platform's roots takes a while, and panics where there are none.
         ca_file: (!needs_roots).then(|| "/dev/null".into()),
         ..ServerConf::default()

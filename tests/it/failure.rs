@@ -55,6 +55,48 @@ async fn a_host_that_is_down_is_passed_over() {
 }
 
 #[tokio::test]
+async fn a_host_that_is_down_is_left_out_and_seen() {
+    let up = Upstream::start(|_| Reply::json(200, &chat_answer("here"))).await;
+    let nobody = format!("http://{}", refused_addr().await);
+    let house = House::start(Conf::to_hosts(&[&nobody, &up.url()])).await;
+    for _ in 0..4 {
+        assert_eq!(house.ask(ask(false)).await.status, 200);
+    }
+    let ejected = |status: &Value| {
+        let hosts = &status["upstreams"][0]["hosts"];
+        hosts[0]["state"] == "ejected" && hosts[1]["state"] == "up"
+    };
+    house.status_is("one host is out", ejected).await;
+    let metrics = house.admin_text("/metrics").await;
+    for (host, value) in [(&nobody, 0), (&up.url(), 1)] {
+        let host = host.trim_start_matches("http://");
+        let line = format!("aifd_upstream_host_up{{host=\"{host}\",upstream=\"up\"}} {value}");
+        assert!(metrics.contains(&line), "{line} in {metrics}");
+    }
+    assert!(metrics.contains("aifd_upstream_queue_length{upstream=\"up\"} 0"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_full_house_says_when_to_come_again() {
+    let gate = Gate::new();
+    let step = gate.clone();
+    let up = Upstream::start(move |_| Reply::sse(chat_stream(&["a"])).stepped_by(&step)).await;
+    let full = "max_in_flight = 1\nqueue = { size = 1, wait = \"200ms\" }";
+    let house = House::start(Conf::to(&up).upstream(full)).await;
+    let mut client = house.client().await;
+    let reading = client.send(keyed(ask(true))).await.unwrap();
+    let slow = house.ask(ask(false)).await;
+    assert_eq!(code(&slow), (503, "upstream_busy".into()));
+    assert_eq!(slow.header("retry-after"), Some("1"));
+    gate.open();
+    assert_eq!(reading.finish().await.ended, Ended::Whole);
+    assert_eq!(up.ledger().len(), 1);
+    let free = |status: &Value| status["upstreams"][0]["hosts"][0]["in_flight"] == 0;
+    house.status_is("its place is free", free).await;
+    assert_eq!(house.ask(ask(true)).await.status, 200);
+}
+
+#[tokio::test]
 async fn garbage_and_broken_heads() {
     for reply in [
         Reply::raw("this is no HTTP at all\r\n\r\n"),
@@ -67,7 +109,7 @@ async fn garbage_and_broken_heads() {
         let house = House::before(&up).await;
         let answer = house.ask(ask(false)).await;
         assert_eq!(code(&answer), (502, "upstream_broken".into()), "{reply:?}");
-        assert_eq!(up.ledger().len(), 1, "a request that may have been worked on went out again");
+        assert_eq!(up.ledger().len(), 3, "attempts: three, unless configured otherwise");
     }
 }
 
@@ -117,7 +159,7 @@ async fn a_plain_answer_that_breaks_never_ends_clean() {
 
 #[tokio::test]
 async fn every_timeout_is_in_force() {
-    let times = "timeouts = { first_byte = \"300ms\", idle = \"300ms\", total = \"700ms\" }";
+    let times = "timeouts = { first_byte = \"300ms\", idle = \"300ms\", total = \"700ms\" }\nretry = { attempts = 1 }";
     let up = Upstream::start(|seen| match seen.target.as_str() {
         "/v1/silent" => Reply::silence(),
         "/v1/stuck" => Reply::sse(chat_stream(&["a", "b"])).hang_after(1),

@@ -4,6 +4,7 @@
 
 mod admin;
 mod admit;
+mod again;
 mod body;
 mod conf;
 mod failure;

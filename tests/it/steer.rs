@@ -132,7 +132,7 @@ async fn what_the_upstream_says_is_passed_on_untouched() {
                 .header("openai-processing-ms", "12")
         })
         .await;
-        let house = House::before(&up).await;
+        let house = House::start(Conf::to(&up).upstream("retry = { attempts = 1 }")).await;
         let answer =
             house.ask(Request::post("/v1/chat/completions").body("{}".into()).unwrap()).await;
         assert_eq!((answer.status, answer.text()), (status, body));

@@ -1,6 +1,10 @@
 //! Rules of `[[route]]`.
 
+use std::time::Duration;
+
+use super::value;
 use crate::config::findings::Findings;
+use crate::config::human::{OrOff, Time};
 use crate::config::{Kind, Route, raw};
 
 pub(super) fn routes(
@@ -16,7 +20,15 @@ pub(super) fn routes(
         let key = format!("route[{at}]");
         let prefix = prefix(&format!("{key}.prefix"), &one.prefix, findings);
         let upstream = upstream(&format!("{key}.upstream"), one, upstreams, findings);
-        let (Some(prefix), Some(upstream)) = (prefix, upstream) else {
+        let keepalive = pause(&format!("{key}.keepalive"), one.kind, one.keepalive, findings);
+        let hold = pause(&format!("{key}.hold"), one.kind, one.hold, findings);
+        let before = format!("{key}.keepalive_before");
+        if one.keepalive_before && keepalive == Some(None) {
+            findings.fault(&before, "has no keepalive to begin with", "false, or a keepalive");
+        }
+        let (Some(prefix), Some(upstream), Some(keepalive), Some(hold)) =
+            (prefix, upstream, keepalive, hold)
+        else {
             continue;
         };
         if routes.iter().any(|other| other.prefix == prefix) {
@@ -27,7 +39,14 @@ pub(super) fn routes(
                 "another prefix, or drop one of the two",
             );
         }
-        routes.push(Route { prefix, upstream, kind: one.kind });
+        routes.push(Route {
+            prefix,
+            upstream,
+            kind: one.kind,
+            keepalive,
+            keepalive_before: one.keepalive_before,
+            hold,
+        });
     }
     for (at, one) in upstreams.iter().enumerate() {
         if !routes.iter().any(|route| route.upstream == at) {
@@ -41,7 +60,17 @@ pub(super) fn routes(
 fn fallback(upstreams: &[raw::Upstream], findings: &mut Findings<'_>) -> Option<Vec<Route>> {
     match upstreams {
         [] => None,
-        [_] => Some(vec![Route { prefix: "/".to_owned(), upstream: 0, kind: Kind::Openai }]),
+        [_] => {
+            let usual = raw::Route::default();
+            Some(vec![Route {
+                prefix: "/".to_owned(),
+                upstream: 0,
+                kind: usual.kind,
+                keepalive: usual.keepalive.0,
+                keepalive_before: usual.keepalive_before,
+                hold: usual.hold.0,
+            }])
+        }
         [first, ..] => {
             let what =
                 format!("is missing: there are {} upstreams to choose from", upstreams.len());
@@ -72,6 +101,28 @@ fn upstream(
         findings.fault(key, "no upstream has this name", fix);
     }
     at
+}
+
+/// A time in a stream; a route that is passed on as it is has none.
+fn pause(
+    key: &str,
+    kind: Kind,
+    OrOff(said): OrOff,
+    findings: &mut Findings<'_>,
+) -> Option<Option<Duration>> {
+    let Some(said) = said else { return Some(None) };
+    if kind == Kind::General {
+        if findings.written.has(key) {
+            let what = "is for kind \"openai\": a general route is passed on as it is";
+            findings.fault(key, what, "\"off\", or drop it");
+        }
+        return Some(None);
+    }
+    if said.is_zero() {
+        findings.wrong(key);
+        return None;
+    }
+    value::grace(key, Time(said), findings).map(Some)
 }
 
 fn names(upstreams: &[raw::Upstream]) -> String {

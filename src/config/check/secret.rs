@@ -25,7 +25,7 @@ pub(super) fn header(key: &str, said: &str, findings: &mut Findings<'_>) -> Opti
 }
 
 /// A secret in one of its three forms, not empty.
-fn resolve(key: &str, said: &str, findings: &mut Findings<'_>) -> Option<Secret> {
+pub(super) fn resolve(key: &str, said: &str, findings: &mut Findings<'_>) -> Option<Secret> {
     if said.contains(DOTS) {
         let what = "is a hidden secret, not a real one";
         findings.fault(key, what, "the secret itself, or \"env:NAME\" or \"file:PATH\"");

@@ -1,12 +1,13 @@
 //! Rules of `[[upstream]]`.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::host::host;
-use super::{secret, value};
+use super::{pool, proxy, secret, value};
 use crate::config::findings::Findings;
 use crate::config::human::Time;
-use crate::config::{Host, Timeouts, Upstream, raw};
+use crate::config::{Host, Keepalive, Timeouts, Upstream, raw};
 use crate::secret::Secret;
 
 pub(super) fn upstreams(
@@ -32,6 +33,12 @@ fn upstream(key: &str, raw: &raw::Upstream, findings: &mut Findings<'_>) -> Opti
     let keys = keys(&format!("{key}.keys"), &raw.keys, findings);
     let timeouts = timeouts(&format!("{key}.timeouts"), &raw.timeouts, findings);
     let idle = value::time(&format!("{key}.keepalive.idle"), raw.keepalive.idle, findings);
+    let total = timeouts.map(|timeouts| timeouts.total);
+    let queue = pool::queue(&format!("{key}.queue"), &raw.queue, total, findings);
+    let eject = pool::eject(&format!("{key}.eject"), &raw.eject, findings);
+    let health = pool::health(&format!("{key}.health"), raw.health.as_ref(), findings);
+    let retry = pool::retry(&format!("{key}.retry"), &raw.retry, findings);
+    let proxy = proxy::proxy(&format!("{key}.proxy"), raw.proxy.as_deref(), findings);
     if let Some(path) = &raw.ca {
         value::pem(&format!("{key}.ca"), path, "CERTIFICATE", findings);
         if hosts.iter().flatten().all(|host| !host.tls) {
@@ -45,7 +52,14 @@ fn upstream(key: &str, raw: &raw::Upstream, findings: &mut Findings<'_>) -> Opti
         timeouts: timeouts?,
         http: raw.http,
         ca: raw.ca.clone(),
-        keepalive_idle: idle?,
+        keepalive: Keepalive { idle: idle?, max: raw.keepalive.max },
+        balance: raw.balance,
+        max_in_flight: NonZeroUsize::new(raw.max_in_flight),
+        queue: queue?,
+        eject: eject?,
+        health: health?,
+        retry: retry?,
+        proxy: proxy?,
     })
 }
 
@@ -81,17 +95,7 @@ fn keys(key: &str, said: &[String], findings: &mut Findings<'_>) -> Option<Vec<S
 fn timeouts(key: &str, raw: &raw::Timeouts, findings: &mut Findings<'_>) -> Option<Timeouts> {
     let total = value::time(&format!("{key}.total"), raw.total, findings);
     let mut part = |name: &str, said: Time| -> Option<Duration> {
-        let key = format!("{key}.{name}");
-        let time = value::time(&key, said, findings)?;
-        let Some(total) = total.filter(|total| time > *total) else {
-            return Some(time);
-        };
-        if findings.written.has(&key) {
-            let total = String::from(Time(total));
-            let fix = format!("at most \"{total}\", or a longer total");
-            findings.fault(&key, format!("is longer than total ({total})"), fix);
-        }
-        Some(total)
+        value::part(&format!("{key}.{name}"), said, total, findings)
     };
     let connect = part("connect", raw.connect);
     let first_byte = part("first_byte", raw.first_byte);

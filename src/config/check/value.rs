@@ -18,6 +18,35 @@ pub(super) fn time(key: &str, Time(time): Time, findings: &mut Findings<'_>) -> 
     grace(key, Time(time), findings)
 }
 
+/// A time that is part of a whole call: one that was written must fit into its total, one that was
+/// not is never longer.
+pub(super) fn part(
+    key: &str,
+    said: Time,
+    total: Option<Duration>,
+    findings: &mut Findings<'_>,
+) -> Option<Duration> {
+    let time = time(key, said, findings)?;
+    let Some(total) = total.filter(|total| time > *total) else {
+        return Some(time);
+    };
+    if findings.written.has(key) {
+        let total = String::from(Time(total));
+        let fix = format!("at most \"{total}\", or a longer total");
+        findings.fault(key, format!("is longer than total ({total})"), fix);
+    }
+    Some(total)
+}
+
+/// A number that is not zero.
+pub(super) fn from_one(key: &str, number: u32, findings: &mut Findings<'_>) -> Option<u32> {
+    if number == 0 {
+        findings.wrong(key);
+        return None;
+    }
+    Some(number)
+}
+
 /// A time that may be zero.
 pub(super) fn grace(key: &str, Time(time): Time, findings: &mut Findings<'_>) -> Option<Duration> {
     if time > YEAR {

@@ -5,26 +5,12 @@ use crate::config;
 use crate::pool::Upstream;
 
 fn host(url_host: &str, port: u16, base_path: &str) -> std::sync::Arc<Host> {
-    let second = std::time::Duration::from_secs(1);
-    let upstream = Upstream::build(&config::Upstream {
-        name: "up".into(),
-        hosts: vec![config::Host {
-            tls: false,
-            host: url_host.into(),
-            port,
-            base_path: base_path.into(),
-        }],
-        keys: vec![],
-        timeouts: config::Timeouts {
-            connect: second,
-            first_byte: second,
-            idle: second,
-            total: second,
-        },
-        http: config::HttpVersion::Auto,
-        ca: None,
-        keepalive_idle: second,
-    });
+    let text = format!(
+        "access.unknown_keys = 'pass'\n\
+         [[upstream]]\nname = 'up'\nhosts = ['http://{url_host}:{port}{base_path}']\n"
+    );
+    let config = config::parse(&text, "test").unwrap();
+    let upstream = Upstream::build(&config.upstreams[0]);
     upstream.hosts()[0].clone()
 }
 

@@ -142,7 +142,7 @@ async fn every_attempt_is_counted_once() {
         ("/v1/cut", 1, 0),
         ("/v1/silent", 0, 1),
     ] {
-        let patience = "timeouts = { first_byte = \"500ms\" }";
+        let patience = "timeouts = { first_byte = \"500ms\" }\nretry = { attempts = 1 }";
         let house = House::start(Conf::to(&up).upstream(patience)).await;
         house.ask(ask(path)).await;
         let got = settled(&house).await;

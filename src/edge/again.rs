@@ -1,0 +1,227 @@
+//! What becomes of a failed attempt: the pool hears of it, and the retry machine decides.
+//!
+//! Why one place: a connection that fails, a timeout, a broken answer and a 503 are the same
+//! question, and each must be asked before anything of an answer has gone to the client.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use jiff::Timestamp;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+
+use super::Edge;
+use super::ctx::Ctx;
+use super::ended::answered;
+use super::pulse::Cause;
+use super::steer::{Again, Attempts};
+use crate::pool::{Blame, Outcome, Why};
+use crate::retry::{self, Attempt, Failure, Verdict};
+use crate::wire::after;
+
+impl Edge {
+    /// An attempt got no connection.
+    pub(super) fn not_connected(
+        &self,
+        session: &Session,
+        ctx: &mut Ctx,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        ctx.stage("not_connected");
+        if let Some(load) = &ctx.attempts.load {
+            log::warn!("{}: no connection: {error}", load.host().label);
+            load.host().forget_address();
+        }
+        error.as_up();
+        self.note_failure(ctx);
+        ctx.attempts.report(Outcome::Failed(Blame::Connect));
+        let failure = match error.etype() {
+            ErrorType::TLSHandshakeFailure
+            | ErrorType::TLSHandshakeTimedout
+            | ErrorType::InvalidCert => Failure::Tls,
+            _ => Failure::Connect,
+        };
+        error.set_retry(self.again(session, ctx, failure, None));
+        error
+    }
+
+    /// An attempt ended before its answer did.
+    pub(super) fn broke_off(
+        &self,
+        session: &Session,
+        ctx: &mut Ctx,
+        mut error: Box<Error>,
+        reused: bool,
+    ) -> Box<Error> {
+        ctx.stage("broke_off");
+        // Decided already, at the head of an answer.
+        let mut again = ctx.attempts.again.is_some();
+        let clients = ctx.is_clients(&error);
+        if !again && !clients {
+            let failure = failure(&error, reused, ctx.cause());
+            if !answered(&session.downstream_session) {
+                self.note_failure(ctx);
+            }
+            if failure != Some(Failure::Stale) {
+                ctx.attempts.report(ctx.outcome(&error));
+            }
+            again = failure.is_some_and(|failure| self.again(session, ctx, failure, None));
+        }
+        if again && let Some(pulse) = &ctx.tap.pulse {
+            pulse.forgive();
+        }
+        // Undecided, Pingora would ask the error itself, and panic.
+        error.set_retry(again);
+        error
+    }
+
+    /// The head of an answer: passed on, or the reason for another attempt.
+    pub(super) fn judged(
+        &self,
+        session: &Session,
+        response: &ResponseHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        let status = response.status;
+        if status.is_informational() {
+            return Ok(());
+        }
+        let asked = after::asked(&response.headers, Timestamp::now());
+        self.tell_pool(ctx, status, asked);
+        let may_fail = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
+        let failure = Failure::Status(status.as_u16());
+        if !may_fail || !self.again(session, ctx, failure, asked) {
+            return Ok(());
+        }
+        self.note_failure(ctx);
+        let mut error = Error::explain(ErrorType::HTTPStatus(status.as_u16()), "tried again");
+        error.as_up();
+        error.set_retry(true);
+        Err(error)
+    }
+
+    /// What an answer says of its host, and of the key it was asked with.
+    fn tell_pool(&self, ctx: &mut Ctx, status: StatusCode, asked: Option<Duration>) {
+        let attempts = &mut ctx.attempts;
+        let first_byte = attempts.begun.map(|begun| begun.elapsed()).unwrap_or_default();
+        let several_keys =
+            ctx.aim.as_ref().is_some_and(|aim| self.upstreams[aim.upstream].key_count() > 1);
+        let outcome = match (status, &attempts.key) {
+            (StatusCode::UNAUTHORIZED, Some(key)) => {
+                key.rest(Why::Refused.usual(), Why::Refused);
+                Outcome::Good { first_byte }
+            }
+            (StatusCode::TOO_MANY_REQUESTS, Some(key)) if several_keys => {
+                key.rest(asked.unwrap_or(Why::Busy.usual()), Why::Busy);
+                Outcome::Good { first_byte }
+            }
+            // What a caller did with a key of his own says nothing of the host.
+            (StatusCode::TOO_MANY_REQUESTS, None) if ctx.caller.user.is_none() => Outcome::Neutral,
+            (StatusCode::TOO_MANY_REQUESTS, _) => Outcome::Busy { rest: asked },
+            _ if status.is_server_error() => Outcome::Failed(Blame::Status),
+            _ => Outcome::Good { first_byte },
+        };
+        attempts.report(outcome);
+    }
+
+    /// Asks the retry machine; true when there is another attempt.
+    fn again(
+        &self,
+        session: &Session,
+        ctx: &mut Ctx,
+        failure: Failure,
+        wanted: Option<Duration>,
+    ) -> bool {
+        let (Some(aim), Some(pulse)) = (&ctx.aim, &ctx.tap.pulse) else { return false };
+        let upstream = &self.upstreams[aim.upstream];
+        let attempts = &mut ctx.attempts;
+        attempts.has_failed();
+        let hosts = upstream.hosts().len();
+        let facts = Attempt {
+            failure,
+            committed: answered(&session.downstream_session),
+            sent: !matches!(failure, Failure::Connect | Failure::Tls),
+            replayable: !session.downstream_session.retry_buffer_truncated()
+                && !session.is_upgrade_req(),
+            attempts: attempts.count - attempts.stale,
+            stale: attempts.stale,
+            left: pulse.left(),
+            hosts_left: hosts - attempts.tried.len(),
+            hosts,
+            keys_left: (upstream.key_count() - upstream.keys_resting())
+                .saturating_sub(usize::from(failure != Failure::Status(429))),
+            wanted,
+        };
+        let verdict = retry::decide(&self.policies[aim.upstream], &facts, fastrand::u32(..));
+        attempts.decided(verdict, facts.is_free());
+        verdict != Verdict::GiveUp
+    }
+
+    /// An attempt that its host did not answer.
+    fn note_failure(&self, ctx: &Ctx) {
+        if let (Some(aim), Some(load)) = (&ctx.aim, &ctx.attempts.load) {
+            self.host_counters(aim.upstream, load.host()).failed.inc();
+        }
+    }
+}
+
+/// What kind of failure an upstream's error is; `None` for one that no retry can help.
+fn failure(error: &Error, reused: bool, cause: Option<Cause>) -> Option<Failure> {
+    match (cause, error.esource(), error.etype()) {
+        (Some(Cause::FirstByte), ..) => Some(Failure::Timeout),
+        (Some(_), ..) => None,
+        (None, ErrorSource::Upstream, etype) => match etype {
+            ErrorType::ConnectionClosed
+            | ErrorType::ReadError
+            | ErrorType::WriteError
+            | ErrorType::H2Error
+            | ErrorType::InvalidH2
+            | ErrorType::H2Downgrade
+                if reused =>
+            {
+                Some(Failure::Stale)
+            }
+            ErrorType::ReadTimedout | ErrorType::WriteTimedout => Some(Failure::Timeout),
+            _ => Some(Failure::Reset),
+        },
+        _ => None,
+    }
+}
+
+impl Attempts {
+    /// Tells the pool what became of the attempt under way.
+    pub(super) fn report(&mut self, outcome: Outcome) {
+        if let Some(load) = &mut self.load {
+            load.report(outcome);
+        }
+    }
+
+    /// The host of the attempt under way is not the first choice for the next one.
+    fn has_failed(&mut self) {
+        if let Some(load) = &self.load
+            && !self.tried.iter().any(|host| Arc::ptr_eq(host, load.host()))
+        {
+            self.tried.push(Arc::clone(load.host()));
+        }
+    }
+
+    fn decided(&mut self, verdict: Verdict, free: bool) {
+        self.stale += u32::from(free);
+        self.again = match verdict {
+            Verdict::GiveUp => None,
+            Verdict::SameHost { .. } if free => {
+                self.tried.pop();
+                Some(Again::Stale)
+            }
+            Verdict::SameHost { after } | Verdict::OtherHost { after } => {
+                if !after.is_zero() || matches!(verdict, Verdict::SameHost { .. }) {
+                    // Every host was tried: all of them are candidates again.
+                    self.tried.clear();
+                }
+                Some(Again::After(after))
+            }
+        };
+    }
+}

@@ -1,0 +1,205 @@
+//! Another attempt: after every kind of failure, with the body intact, and never too late.
+
+use bytes::Bytes;
+use http::Request;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::support::client::{Client, Ended, RawH1};
+use crate::support::house::{Conf, House, KEY, keyed};
+use crate::support::openai::{chat, chat_answer, chat_stream, get, post};
+use crate::support::refused_addr;
+use crate::support::upstream::{Gate, Reply, Upstream};
+
+fn ask(stream: bool) -> Request<Bytes> {
+    post("/v1/chat/completions", &chat("m", stream, "hi"))
+}
+
+fn object(size: usize) -> Bytes {
+    Bytes::from(format!("{{\"model\":\"m\",\"input\":\"{}\"}}", "äb ".repeat(size / 4)))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chain_of_bad_hosts_ends_at_the_good_one_with_the_body_intact() {
+    for h2 in [false, true] {
+        let bad = [
+            Upstream::start_as(h2, |_| Reply::json(200, &json!({})).reset_at_once()).await,
+            Upstream::start_as(h2, |_| Reply::json(503, &json!({"error": {}}))).await,
+            Upstream::start_as(h2, |_| Reply::json(429, &json!({})).header("retry-after", "60"))
+                .await,
+            Upstream::start_as(h2, |_| Reply::silence()).await,
+        ];
+        let good = Upstream::start_as(h2, |seen| {
+            Reply::bytes(200, "application/octet-stream", seen.body.clone())
+        })
+        .await;
+        let nobody = format!("http://{}", refused_addr().await);
+        let mut urls = vec![nobody];
+        urls.extend(bad.iter().map(Upstream::url));
+        urls.push(good.url());
+        let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+        let http = if h2 { "2" } else { "1.1" };
+        let conf = Conf::to_hosts(&urls).upstream(&format!(
+            "http = \"{http}\"\nbalance = \"round-robin\"\nretry = {{ attempts = 6 }}\n\
+             timeouts = {{ first_byte = \"300ms\" }}"
+        ));
+        let house = House::start(conf).await;
+        let body = object(5_000_000);
+        let answer = house.ask(Request::post("/v1/x").body(body.clone()).unwrap()).await;
+        assert_eq!((answer.status, &answer.ended), (200, &Ended::Whole), "h2 {h2}");
+        assert!(answer.body == body, "h2 {h2}: the body differs");
+        for up in bad.iter().chain([&good]) {
+            let seen = up.seen(1).await;
+            assert_eq!(seen.len(), 1, "h2 {h2}: one attempt each");
+            assert!(seen[0].body == body, "h2 {h2}: a host got another body");
+        }
+        assert_eq!(house.log().await[0]["attempts"], 6, "h2 {h2}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_dies_under_load_fails_nobody() {
+    let mut dying = Upstream::start(|_| Reply::json(200, &chat_answer("dying"))).await;
+    let living = Upstream::start(|_| Reply::json(200, &chat_answer("living"))).await;
+    let house = House::start(Conf::to_hosts(&[&dying.url(), &living.url()])).await;
+    let addr = house.addr();
+    let mut callers = JoinSet::new();
+    for _ in 0..20 {
+        callers.spawn(async move {
+            let mut failed = 0;
+            for _ in 0..20 {
+                let mut client = Client::h1(addr).await;
+                failed += u32::from(client.ask(keyed(ask(false))).await.status != 200);
+            }
+            failed
+        });
+    }
+    dying.seen(20).await;
+    dying.stop().await;
+    let failed: u32 = callers.join_all().await.into_iter().sum();
+    assert_eq!(failed, 0, "of 400 calls");
+}
+
+#[tokio::test]
+async fn the_last_answer_is_the_hosts_own() {
+    let up = Upstream::start(|_| {
+        Reply::json(503, &json!({"error": {"message": "theirs"}})).header("x-theirs", "1")
+    })
+    .await;
+    let conf = Conf::to(&up).upstream("retry = { attempts = 2, backoff = \"10ms\" }");
+    let house = House::start(conf).await;
+    let answer = house.ask(ask(true)).await;
+    assert_eq!((answer.status, answer.json()["error"]["message"].as_str()), (503, Some("theirs")));
+    assert_eq!(answer.header("x-theirs"), Some("1"));
+    assert_eq!(up.ledger().len(), 2);
+}
+
+#[tokio::test]
+async fn a_clients_own_mistake_is_asked_once_and_ejects_nobody() {
+    let up = Upstream::start(|_| Reply::json(400, &json!({"error": {"message": "no"}}))).await;
+    let house = House::before(&up).await;
+    for _ in 0..10 {
+        assert_eq!(house.ask(ask(false)).await.status, 400);
+    }
+    assert_eq!(up.ledger().len(), 10);
+    assert_eq!(house.status().await["upstreams"][0]["hosts"][0]["state"], "up");
+}
+
+#[tokio::test]
+async fn a_key_that_is_refused_or_limited_rests() {
+    let up = Upstream::start(|seen| match seen.header("authorization") {
+        Some("Bearer sk-limited") => {
+            Reply::json(429, &json!({"error": {}})).header("retry-after", "30")
+        }
+        Some("Bearer sk-good") => Reply::json(200, &chat_answer("hello")),
+        _ => Reply::json(401, &json!({"error": {"code": "invalid_api_key"}})),
+    })
+    .await;
+    let conf = format!(
+        "[[upstream]]\nname = \"keys\"\nhosts = [\"{}\"]\nkeys = [\"sk-limited\", \"sk-dead\", \"sk-good\"]\n\
+         [[route]]\nprefix = \"/keys\"\nupstream = \"keys\"\n[[route]]\nprefix = \"/\"\nupstream = \"up\"\n",
+        up.url()
+    );
+    let house = House::start(Conf::to(&up).table(&conf)).await;
+    let mut statuses = Vec::new();
+    for _ in 0..6 {
+        statuses.push(house.ask(post("/keys/v1/x", &chat("m", false, "hi"))).await.status);
+    }
+    // The limited key is never told of; the dead one costs one call, and nobody else.
+    assert_eq!(statuses.iter().filter(|status| **status == 401).count(), 1, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 5, "{statuses:?}");
+    let status = house.status().await;
+    let keys = status["upstreams"].as_array().unwrap().iter().find(|up| up["name"] == "keys");
+    assert_eq!(keys.unwrap()["keys_resting"], 2);
+}
+
+#[tokio::test]
+async fn full_hosts_are_queued_for_and_a_full_queue_says_when() {
+    let gate = Gate::new();
+    let step = gate.clone();
+    let up = Upstream::start(move |_| Reply::json(200, &chat_answer("x")).wait_for(&step)).await;
+    let conf = Conf::to(&up).upstream("max_in_flight = 1\nqueue = { size = 1, wait = \"20s\" }");
+    let house = House::start(conf).await;
+    let addr = house.addr();
+    let call = move || async move { Client::h1(addr).await.ask(keyed(ask(false))).await.status };
+    let mut calls = JoinSet::new();
+    calls.spawn(call());
+    up.seen(1).await;
+    calls.spawn(call());
+    house.status_is("one queued", |status| status["upstreams"][0]["queued"] == 1).await;
+    let refused = house.ask(ask(false)).await;
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert!(refused.header("retry-after").is_some());
+    gate.open();
+    assert_eq!(calls.join_all().await, [200, 200]);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_the_queue_or_a_backoff_is_gone_at_once() {
+    let up = Upstream::start(|seen| match seen.target.as_str() {
+        "/v1/full" => Reply::silence(),
+        _ => Reply::json(503, &json!({})).header("retry-after", "8"),
+    })
+    .await;
+    let conf = Conf::to(&up).upstream("max_in_flight = 1\nqueue = { size = 9, wait = \"30s\" }");
+    let house = House::start(conf).await;
+    let head = |path: &str| {
+        let body = chat("m", false, "hi").to_string();
+        let length = body.len();
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+    };
+    let mut waiting = RawH1::connect(house.addr()).await;
+    waiting.send(head("/v1/busy")).await;
+    up.idle().await;
+    // Answered 503, it now waits for its next attempt; leaving ends it long before.
+    up.seen(1).await;
+    waiting.fin();
+    house.status_is("nobody waits", |status| status["in_flight"] == 0).await;
+
+    let mut full = RawH1::connect(house.addr()).await;
+    full.send(head("/v1/full")).await;
+    up.seen(2).await;
+    let mut queued = RawH1::connect(house.addr()).await;
+    queued.send(head("/v1/full")).await;
+    house.status_is("one queued", |status| status["upstreams"][0]["queued"] == 1).await;
+    queued.reset();
+    house.status_is("none queued", |status| status["upstreams"][0]["queued"] == 0).await;
+    full.fin();
+    house.status_is("nobody there", |status| status["in_flight"] == 0).await;
+    assert_eq!(up.ledger().len(), 2, "what left the queue never went upstream");
+}
+
+#[tokio::test]
+async fn a_host_that_keeps_failing_is_left_alone() {
+    let bad = Upstream::start(|_| Reply::json(500, &json!({}))).await;
+    let good = Upstream::start(|_| Reply::sse(chat_stream(&["a"]))).await;
+    let house = House::start(Conf::to_hosts(&[&bad.url(), &good.url()])).await;
+    for _ in 0..40 {
+        assert_eq!(house.ask(ask(true)).await.status, 200);
+    }
+    assert!(bad.ledger().len() < 10, "{} of 40 calls went to it", bad.ledger().len());
+    assert_eq!(house.ask(get("/v1/models")).await.status, 200);
+}
