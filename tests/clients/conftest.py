@@ -29,6 +29,7 @@ listen = "127.0.0.1:{{admin}}"
 name = "main"
 hosts = ["http://127.0.0.1:{main}"]
 keys = ["{main_key}"]
+retry.attempts = 1
 
 [[upstream]]
 name = "side"
