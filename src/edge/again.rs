@@ -88,9 +88,10 @@ impl Edge {
         if status.is_informational() {
             return Ok(());
         }
-        let asked = after::asked(&response.headers, Timestamp::now());
-        self.tell_pool(ctx, status, asked);
         let may_fail = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
+        // Good answers tell of limits too; nobody asks them.
+        let asked = may_fail.then(|| after::asked(&response.headers, Timestamp::now())).flatten();
+        self.tell_pool(ctx, status, asked);
         let failure = Failure::Status(status.as_u16());
         if !may_fail || !self.again(session, ctx, failure, asked) {
             return Ok(());
@@ -137,7 +138,6 @@ impl Edge {
         let (Some(aim), Some(pulse)) = (&ctx.aim, &ctx.tap.pulse) else { return false };
         let upstream = &self.upstreams[aim.upstream];
         let attempts = &mut ctx.attempts;
-        attempts.has_failed();
         let hosts = upstream.hosts().len();
         let facts = Attempt {
             failure,
@@ -148,7 +148,7 @@ impl Edge {
             attempts: attempts.count - attempts.stale,
             stale: attempts.stale,
             left: pulse.left(),
-            hosts_left: hosts - attempts.tried.len(),
+            hosts_left: hosts.saturating_sub(attempts.tried.len() + 1),
             hosts,
             keys_left: (upstream.key_count() - upstream.keys_resting())
                 .saturating_sub(usize::from(failure != Failure::Status(429))),
@@ -198,28 +198,19 @@ impl Attempts {
         }
     }
 
-    /// The host of the attempt under way is not the first choice for the next one.
-    fn has_failed(&mut self) {
-        if let Some(load) = &self.load
-            && !self.tried.iter().any(|host| Arc::ptr_eq(host, load.host()))
-        {
-            self.tried.push(Arc::clone(load.host()));
-        }
-    }
-
     fn decided(&mut self, verdict: Verdict, free: bool) {
         self.stale += u32::from(free);
         self.again = match verdict {
             Verdict::GiveUp => None,
-            Verdict::SameHost { .. } if free => {
-                self.tried.pop();
-                Some(Again::Stale)
+            Verdict::SameHost { .. } if free => Some(Again::Stale),
+            Verdict::OtherHost { after } if after.is_zero() => {
+                // The host that failed has no second turn before the others had one.
+                self.tried.extend(self.load.as_ref().map(|load| Arc::clone(load.host())));
+                Some(Again::After(after))
             }
             Verdict::SameHost { after } | Verdict::OtherHost { after } => {
-                if !after.is_zero() || matches!(verdict, Verdict::SameHost { .. }) {
-                    // Every host was tried: all of them are candidates again.
-                    self.tried.clear();
-                }
+                // Every host was tried: all of them are candidates again.
+                self.tried.clear();
                 Some(Again::After(after))
             }
         };

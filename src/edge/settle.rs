@@ -89,9 +89,7 @@ impl Edge {
     }
 
     pub(super) fn host_counters(&self, upstream: usize, host: &Host) -> &HostMetrics {
-        let hosts = self.upstreams[upstream].hosts();
-        let at = hosts.iter().position(|other| std::ptr::eq(other.as_ref(), host));
-        &self.wires[upstream].hosts[at.unwrap_or_default()]
+        &self.wires[upstream].hosts[host.at]
     }
 }
 

@@ -23,8 +23,9 @@ pub struct Host {
     pub tls: bool,
     /// Path in front of each request's own; empty for none.
     pub base_path: String,
+    /// Its place among the hosts of its upstream, from 0.
+    pub at: usize,
     pub(super) names: Names,
-    pub(super) at: usize,
     slots: Arc<Slots>,
 }
 
