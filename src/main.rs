@@ -16,6 +16,11 @@ use tokio::sync::watch;
 
 mod banner;
 
+// A log line is made on one thread and freed on another, a request in two hundred small pieces: the
+// C library's allocator spends a twelfth of a request's CPU time on that, this one hardly any.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// A streaming-first proxy between OpenAI clients and several LLM hosts.
 #[derive(Parser)]
 #[command(version, about, arg_required_else_help = true)]
