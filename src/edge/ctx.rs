@@ -5,11 +5,13 @@
 //! back by the `Drop` of its own type, also when a hook panics.
 
 use std::net::IpAddr;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use http::header::HeaderName;
 use jiff::Timestamp;
 use pingora::proxy::Session;
+use pingora::upstreams::peer::{ALPN, HttpPeer};
 use prometheus::IntGauge;
 use tokio::time::Instant;
 
@@ -131,6 +133,18 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+// === impl Tapped ===
+
+impl Tapped {
+    /// A connection for the next attempt is there. One that carries other requests too is left
+    /// alone, and without a tap nobody would pull the cork.
+    pub(super) fn connected(&self, peer: &HttpPeer, socket: RawFd) {
+        if let (Some(_), Some(pulse), ALPN::H1) = (&self.handle, &self.pulse, &peer.options.alpn) {
+            pulse.cork.put_in(socket);
+        }
     }
 }
 

@@ -6,11 +6,13 @@
 //! - `admit`: who calls, and may they. `hear`: what they ask (the body). `steer`: where it goes.
 //! - `shape`: headers to and from the upstream. `relay`: the answer on its way to the client.
 //! - `again`: which ends of an attempt are the host's fault, and what follows from them.
-//! - `settle`: how it ended. `reply`: aifd's own answers. `tap`, `pulse`: the session and its clock.
+//! - `settle`: how it ended. `reply`: aifd's own answers. `tap`, `pulse`, `cork`: its session,
+//!   clock and first packet.
 
 mod admit;
 mod again;
 mod build;
+mod cork;
 mod ctx;
 mod ended;
 mod front;
@@ -25,9 +27,12 @@ mod steer;
 mod tap;
 mod wire;
 
+use std::os::fd::RawFd;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
@@ -58,6 +63,19 @@ impl ProxyHttp for Edge {
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         self.peer(session, ctx).await
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _: &mut Session,
+        _: bool,
+        peer: &HttpPeer,
+        socket: RawFd,
+        _: Option<&Digest>,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        ctx.tap.connected(peer, socket);
+        Ok(())
     }
 
     fn fail_to_connect(

@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::cork::Cork;
 use crate::config::Timeouts;
 
 /// What ended a request that did not end by itself; the first one noted stays.
@@ -40,6 +41,8 @@ pub(super) struct Pulse {
     limits: Timeouts,
     total_by: Instant,
     state: Mutex<State>,
+    /// Of the attempt under way.
+    pub(super) cork: Cork,
 }
 
 #[derive(Debug)]
@@ -80,7 +83,8 @@ impl Pulse {
     /// A clock for a request that arrived at `arrived`.
     pub(super) fn new(limits: Timeouts, arrived: Instant) -> Self {
         let state = State { last: Instant::now(), waiting: false, cause: None };
-        Self { limits, total_by: arrived + limits.total, state: Mutex::new(state) }
+        let total_by = arrived + limits.total;
+        Self { limits, total_by, state: Mutex::new(state), cork: Cork::out() }
     }
 
     /// When the request is over whatever happens.
@@ -102,6 +106,7 @@ impl Pulse {
 
     /// No attempt is under way until the next beat: only the whole call is timed.
     pub(super) fn wait(&self) {
+        self.cork.forget();
         self.state.lock().waiting = true;
     }
 

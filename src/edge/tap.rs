@@ -160,6 +160,7 @@ impl SessionCustom for Tap {
             let read = tokio::select! {
                 biased;
                 read = real.read_body_or_idle(idle) => Some(read),
+                () = self.pulse.cork.pull_next(), if self.pulse.cork.is_in() => continue,
                 () = self.alarm.as_mut() => None,
             };
             if let Some(read) = read {

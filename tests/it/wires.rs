@@ -1,10 +1,15 @@
 //! How clients and upstreams are spoken to: unix sockets, TLS, h2, IPv6, names, reuse, patience.
 
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use http::Version;
+use bytes::Bytes;
+use http::{Request, Version};
+use pingora::protocols::l4::ext::get_tcp_info;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::certs::Certs;
@@ -12,6 +17,7 @@ use crate::support::client::{Client, Farewell, RawH1, WebSocket};
 use crate::support::house::{Conf, House, KEY, UPSTREAM_KEY, keyed};
 use crate::support::openai::{chat, chat_answer, chat_stream, get, post};
 use crate::support::upstream::{Reply, Seen, Upstream};
+use crate::support::within;
 
 fn hello(_: &Seen) -> Reply {
     Reply::json(200, &chat_answer("hello"))
@@ -217,4 +223,42 @@ async fn a_websocket_whose_client_leaves_frees_the_upstream() {
     socket.say(Message::text("hi")).await;
     drop(socket);
     tokio::time::timeout(Duration::from_secs(5), up.all_closed()).await.unwrap();
+}
+
+/// What a request brings, once it ends so, and how many packets with data have come by then.
+async fn request_and_packets(host: &mut TcpStream, end: &str) -> (String, u32) {
+    let mut request = Vec::new();
+    while !(request.ends_with(end.as_bytes()) && request.windows(4).any(|at| at == b"\r\n\r\n")) {
+        assert_ne!(within("a request", host.read_buf(&mut request)).await.unwrap(), 0);
+    }
+    let packets = get_tcp_info(host.as_raw_fd()).unwrap().tcpi_data_segs_in;
+    (String::from_utf8(request).unwrap(), packets)
+}
+
+#[tokio::test]
+async fn a_host_gets_head_and_body_in_one_packet() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let house = House::start(Conf::to_hosts(&[&url])).await;
+    let (chat, upload) = (chat("m", false, "hi"), Bytes::from_static(b"a small upload"));
+    let live = Request::post("/v1/files").header("content-type", "application/octet-stream");
+    let requests = [
+        (keyed(post("/v1/x", &chat)), chat.to_string()),
+        (keyed(live.body(upload.clone()).unwrap()), String::from_utf8(upload.to_vec()).unwrap()),
+        (keyed(get("/v1/models")), String::new()),
+    ];
+    let (mut client, mut host) = (house.client().await, None);
+    for ((request, body), nth) in requests.into_iter().zip(1..) {
+        let answering = async {
+            let host = match &mut host {
+                Some(host) => host,
+                none => none.insert(within("a connection", listener.accept()).await.unwrap().0),
+            };
+            let (request, packets) = request_and_packets(host, &body).await;
+            assert_eq!(packets, nth, "{request}");
+            host.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(client.ask(request), answering);
+        assert_eq!(answer.status, 200);
+    }
 }
