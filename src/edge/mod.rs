@@ -27,12 +27,9 @@ mod steer;
 mod tap;
 mod wire;
 
-use std::os::fd::RawFd;
-
 use async_trait::async_trait;
 use bytes::Bytes;
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
@@ -70,8 +67,8 @@ impl ProxyHttp for Edge {
         _: &mut Session,
         _: bool,
         peer: &HttpPeer,
-        socket: RawFd,
-        _: Option<&Digest>,
+        socket: std::os::fd::RawFd,
+        _: Option<&pingora::protocols::Digest>,
         ctx: &mut Ctx,
     ) -> Result<()> {
         ctx.tap.connected(peer, socket);
