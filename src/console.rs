@@ -4,11 +4,15 @@
 //! stop a worker, and with it every stream on it. Lines that find the queue full are counted and
 //! the count is told once there is room again.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
+
+use jiff::Timestamp;
+use log::{Log, Metadata, Record};
 
 /// Lines that may wait for stderr.
 const QUEUE: usize = 8192;
@@ -23,12 +27,18 @@ const REST: Duration = Duration::from_millis(10);
 const FILTER: &str = "info,pingora_core=off,pingora_proxy=off,pingora_cache=off";
 
 enum Note {
-    Line(Vec<u8>),
+    Line(Line),
     Flush(SyncSender<()>),
 }
 
-/// The writing end that `env_logger` gets.
+struct Line {
+    at: Timestamp,
+    text: String,
+}
+
+/// The log of this process: `env_logger` says what is shown, the thread writes it.
 struct Lines {
+    shown: env_logger::Logger,
     queue: SyncSender<Note>,
     lost: Arc<AtomicU64>,
 }
@@ -36,36 +46,40 @@ struct Lines {
 /// Waits for the lines that are still queued.
 pub struct Console(SyncSender<Note>);
 
+/// Writes times; consecutive ones mostly differ in their milliseconds only.
+#[derive(Default)]
+struct Clock {
+    second: i64,
+    shown: String,
+}
+
 /// Starts the thread and makes it the log of this process.
 ///
 /// # Errors
 /// When the thread cannot be started or another log is in place.
 pub fn start() -> anyhow::Result<Console> {
+    let env = env_logger::Env::default().default_filter_or(FILTER);
+    let shown = env_logger::Builder::from_env(env).build();
+    let most = shown.filter();
     let (queue, notes) = sync_channel(QUEUE);
     let lost = Arc::new(AtomicU64::new(0));
-    let lines = Lines { queue: queue.clone(), lost: Arc::clone(&lost) };
+    let lines = Lines { shown, queue: queue.clone(), lost: Arc::clone(&lost) };
     std::thread::Builder::new()
         .name("console".into())
         .spawn(move || drain(&notes, &lost, &mut io::stderr()))?;
-    let env = env_logger::Env::default().default_filter_or(FILTER);
-    env_logger::Builder::from_env(env)
-        .format(|line, record| {
-            let (time, level) = (line.timestamp_millis(), record.level());
-            writeln!(line, "{time} {level:<5} {} {}", record.target(), record.args())
-        })
-        .target(env_logger::Target::Pipe(Box::new(lines)))
-        .try_init()?;
+    log::set_boxed_logger(Box::new(lines))?;
+    log::set_max_level(most);
     Ok(Console(queue))
 }
 
 fn drain(notes: &Receiver<Note>, lost: &AtomicU64, out: &mut impl Write) {
-    let mut batch = Vec::new();
+    let (mut batch, mut clock) = (Vec::new(), Clock::default());
     while let Ok(note) = notes.recv() {
-        let mut flushed = take(note, &mut batch);
+        let mut flushed = take(note, &mut clock, &mut batch);
         while batch.len() < BATCH
             && let Ok(note) = notes.try_recv()
         {
-            flushed = take(note, &mut batch).or(flushed);
+            flushed = take(note, &mut clock, &mut batch).or(flushed);
         }
         write(&mut batch, lost, out);
         match flushed {
@@ -76,10 +90,11 @@ fn drain(notes: &Receiver<Note>, lost: &AtomicU64, out: &mut impl Write) {
     }
 }
 
-fn take(note: Note, batch: &mut Vec<u8>) -> Option<SyncSender<()>> {
+fn take(note: Note, clock: &mut Clock, batch: &mut Vec<u8>) -> Option<SyncSender<()>> {
     match note {
-        Note::Line(line) => {
-            batch.extend_from_slice(&line);
+        Note::Line(Line { at, text }) => {
+            clock.write(at, batch);
+            batch.extend_from_slice(text.as_bytes());
             None
         }
         Note::Flush(done) => Some(done),
@@ -99,16 +114,37 @@ fn write(batch: &mut Vec<u8>, lost: &AtomicU64, out: &mut impl Write) {
 
 // === impl Lines ===
 
-impl Write for Lines {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.queue.try_send(Note::Line(line.to_vec())).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(line.len())
+impl Log for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.shown.enabled(metadata)
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    fn log(&self, record: &Record<'_>) {
+        if !self.shown.matches(record) {
+            return;
+        }
+        let (level, target) = (record.level().as_str(), record.target());
+        let mut text = String::with_capacity(256);
+        let _ = writeln!(text, " {level:<5} {target} {}", record.args());
+        let line = Line { at: Timestamp::now(), text };
+        if self.queue.try_send(Note::Line(line)).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+// === impl Clock ===
+
+impl Clock {
+    /// Writes `2026-11-22T10:49:08.123Z`.
+    fn write(&mut self, at: Timestamp, out: &mut Vec<u8>) {
+        if self.second != at.as_second() || self.shown.is_empty() {
+            self.second = at.as_second();
+            self.shown = at.strftime("%Y-%m-%dT%H:%M:%S").to_string();
+        }
+        let _ = write!(out, "{}.{:03}Z", self.shown, at.subsec_millisecond());
     }
 }
 
@@ -132,16 +168,37 @@ mod tests {
     fn lines_come_out_whole_and_losses_are_told() {
         let (queue, notes) = sync_channel(2);
         let lost = Arc::new(AtomicU64::new(0));
-        let mut lines = Lines { queue, lost: Arc::clone(&lost) };
-        for line in ["one\n", "two\n", "three\n"] {
-            lines.write_all(line.as_bytes()).unwrap();
+        let shown = env_logger::Builder::new().filter_level(log::LevelFilter::Info).build();
+        let lines = Lines { shown, queue, lost: Arc::clone(&lost) };
+        for (level, text) in [
+            (log::Level::Warn, "one"),
+            (log::Level::Debug, "nobody asked for it"),
+            (log::Level::Info, "two"),
+            (log::Level::Info, "three"),
+        ] {
+            let args = format_args!("{text}");
+            lines.log(&Record::builder().level(level).target("t").args(args).build());
         }
         drop(lines);
         let mut out = Vec::new();
         drain(&notes, &lost, &mut out);
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "one\ntwo\n(1 log lines lost: stderr was full)\n"
-        );
+        let out = String::from_utf8(out).unwrap();
+        let texts: Vec<&str> = out.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+        assert_eq!(texts, ["WARN  t one", "INFO  t two", "log lines lost: stderr was full)"]);
+    }
+
+    #[test]
+    fn times_are_utc_with_milliseconds() {
+        let mut clock = Clock::default();
+        for (nanosecond, shown) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (7_999_999, "1970-01-01T00:00:00.007Z"),
+            (1_795_344_548_123_000_000, "2026-11-22T10:49:08.123Z"),
+            (1_795_344_548_900_000_000, "2026-11-22T10:49:08.900Z"),
+        ] {
+            let mut out = Vec::new();
+            clock.write(Timestamp::from_nanosecond(nanosecond).unwrap(), &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), shown);
+        }
     }
 }

@@ -3,6 +3,8 @@
 //! Why the border: a plain string prefix would let `/p.1:19102/x` or `/openaix` reach hosts and
 //! paths that nobody configured, with a real key in hand.
 
+use std::sync::Arc;
+
 use crate::config::{Kind, Route as Section};
 
 /// All routes, longest prefix first.
@@ -15,7 +17,7 @@ pub struct Route {
     /// Its place in the configuration, for per-route state of others.
     pub index: usize,
     /// `/` or `/name`, as configured.
-    pub prefix: String,
+    pub prefix: Arc<str>,
     /// Index of its upstream.
     pub upstream: usize,
     /// How it is treated.
@@ -33,7 +35,7 @@ impl Routes {
             .enumerate()
             .map(|(index, section)| Route {
                 index,
-                prefix: section.prefix.clone(),
+                prefix: section.prefix.as_str().into(),
                 upstream: section.upstream,
                 kind: section.kind,
             })
@@ -46,7 +48,7 @@ impl Routes {
     pub fn prefixes(&self) -> impl Iterator<Item = &str> {
         let mut routes: Vec<&Route> = self.0.iter().collect();
         routes.sort_by_key(|route| route.index);
-        routes.into_iter().map(|route| route.prefix.as_str())
+        routes.into_iter().map(|route| &*route.prefix)
     }
 
     /// The route of `path` (without query), and the rest of the path behind its prefix: empty, or
@@ -54,7 +56,7 @@ impl Routes {
     #[must_use]
     pub fn find<'p>(&self, path: &'p str) -> Option<(&Route, &'p str)> {
         self.0.iter().find_map(|route| {
-            let rest = match route.prefix.as_str() {
+            let rest = match &*route.prefix {
                 "/" => path,
                 prefix => path.strip_prefix(prefix)?,
             };
@@ -145,7 +147,7 @@ mod tests {
             ("/p//x", "/p", "//x"),
         ] {
             let (route, found) = table.find(path).unwrap();
-            assert_eq!((route.prefix.as_str(), found), (prefix, rest), "{path}");
+            assert_eq!((&*route.prefix, found), (prefix, rest), "{path}");
         }
         assert!(routes(&["/p"]).find("/p.1:19102/x").is_none());
         assert!(routes(&["/p"]).find("/").is_none());

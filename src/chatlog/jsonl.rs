@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -24,7 +25,7 @@ struct Line<'a> {
     id: &'a str,
     time: String,
     key: Option<&'a str>,
-    client: &'a str,
+    client: Client,
     method: &'a str,
     path: &'a str,
     route: &'a str,
@@ -50,23 +51,34 @@ struct Line<'a> {
     truncated: bool,
 }
 
+/// Where a call came from.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Client {
+    Unix,
+    #[serde(untagged)]
+    At(IpAddr),
+}
+
 /// Members of an object in their order, doubles too.
 struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-/// The line of a record, with its newline.
-pub(super) fn line(mut record: Record) -> Vec<u8> {
+/// Writes the line of a record, with its newline, behind what is in `lines`.
+pub(super) fn write(mut record: Record, lines: &mut Vec<u8>) {
     let captured = std::mem::take(&mut record.capture).finish();
     let body = record.body.take();
     let mut parameters: Option<Members<'_>> =
         body.as_deref().and_then(|body| serde_json::from_slice(body).ok());
     let messages = parameters.as_mut().and_then(Members::part);
     let line = Line { messages, parameters: parameters.as_ref(), ..Line::of(&record, &captured) };
-    let mut line = serde_json::to_vec(&line).expect("texts, numbers and raw JSON can be written");
-    if memchr::memchr2(b'\n', b'\r', &line).is_some() {
+    let start = lines.len();
+    serde_json::to_writer(&mut *lines, &line).expect("texts, numbers and raw JSON can be written");
+    if memchr::memchr2(b'\n', b'\r', &lines[start..]).is_some() {
+        let mut line = lines.split_off(start);
         compact(&mut line);
+        lines.append(&mut line);
     }
-    line.push(b'\n');
-    line
+    lines.push(b'\n');
 }
 
 fn time(at: Timestamp) -> String {
@@ -100,8 +112,8 @@ impl<'a> Line<'a> {
             id: &call.id,
             time: time(call.time),
             key: record.key.as_deref(),
-            client: &call.client,
-            method: &call.method,
+            client: call.client.map_or(Client::Unix, Client::At),
+            method: call.method.as_str(),
             path: &call.path,
             route: &call.route,
             upstream: record.upstream.as_deref(),

@@ -2,9 +2,12 @@
 //!
 //! Why plain values: the edge hands over what it knows and the writer thread does the rest.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Method;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -19,14 +22,14 @@ pub struct Call {
     pub time: Timestamp,
     /// The same moment, for durations.
     pub arrived: Instant,
-    /// The address of the client.
-    pub client: String,
+    /// The address of the client; `None` on a unix socket.
+    pub client: Option<IpAddr>,
     /// The HTTP method.
-    pub method: String,
+    pub method: Method,
     /// The path. A query is cut off: clients put keys into it.
     pub path: String,
     /// The prefix of the route.
-    pub route: String,
+    pub route: Arc<str>,
 }
 
 /// How a call ended.
@@ -117,7 +120,7 @@ impl Record {
     /// The memory it holds, bytes.
     pub(super) fn weight(&self) -> usize {
         let call = &self.call;
-        let texts = [&call.id, &call.client, &call.method, &call.path, &call.route];
+        let texts = [&call.id, &call.path];
         let asked = [&self.key, &self.model, &self.upstream, &self.error];
         size_of::<Self>()
             + texts.iter().map(|text| text.len()).sum::<usize>()

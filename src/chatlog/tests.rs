@@ -35,10 +35,10 @@ fn call(id: &str) -> Call {
         id: id.to_owned(),
         time: jiff::Timestamp::now(),
         arrived: tokio::time::Instant::now() - Duration::from_secs(1),
-        client: "127.0.0.1".to_owned(),
-        method: "POST".to_owned(),
+        client: Some([127, 0, 0, 1].into()),
+        method: http::Method::POST,
         path: "/v1/chat/completions".to_owned(),
-        route: "/v1".to_owned(),
+        route: "/v1".into(),
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::jsonl;
 use super::queue::{Closer, Job, Ticket};
+use super::record::Record;
 
 /// Lines are gathered up to this much when many wait, bytes.
 const BATCH: usize = 256 * 1024;
@@ -72,7 +73,7 @@ impl<S: Sink> Writer<S> {
             let mut next = Some(job);
             while let Some(job) = next {
                 match job {
-                    Job::Write(record, ticket) => self.add(&jsonl::line(*record), ticket),
+                    Job::Write(record, ticket) => self.add(*record, ticket),
                     Job::Close => open = false,
                 }
                 next = jobs.try_recv().ok();
@@ -85,21 +86,28 @@ impl<S: Sink> Writer<S> {
         }
     }
 
-    fn add(&mut self, line: &[u8], ticket: Ticket) {
-        let together = self.lines.len() + line.len();
-        if !self.lines.is_empty() && (together > BATCH || !self.sink.fits(together)) {
-            self.commit();
+    fn add(&mut self, record: Record, ticket: Ticket) {
+        let before = self.lines.len();
+        jsonl::write(record, &mut self.lines);
+        let together = self.lines.len();
+        if before > 0 && (together > BATCH || !self.sink.fits(together)) {
+            self.commit_to(before);
         }
-        self.lines.extend_from_slice(line);
         self.tickets.push((ticket, self.lines.len()));
     }
 
     fn commit(&mut self) {
-        if self.lines.is_empty() {
+        self.commit_to(self.lines.len());
+        self.lines.shrink_to(BATCH);
+    }
+
+    /// Writes the lines before `end`; what is behind them moves to the front.
+    fn commit_to(&mut self, end: usize) {
+        if end == 0 {
             return;
         }
-        let written = match self.sink.append(&self.lines) {
-            Ok(()) => self.lines.len(),
+        let written = match self.sink.append(&self.lines[..end]) {
+            Ok(()) => end,
             Err(short) => {
                 self.tell(&short.cause);
                 short.written
@@ -110,8 +118,7 @@ impl<S: Sink> Writer<S> {
                 ticket.written();
             }
         }
-        self.lines.clear();
-        self.lines.shrink_to(BATCH);
+        self.lines.drain(..end);
     }
 
     fn tell(&mut self, cause: &io::Error) {

@@ -60,7 +60,7 @@ pub(super) struct Caller {
 /// Which route a request takes.
 pub(super) struct Aim {
     pub(super) route: usize,
-    pub(super) prefix: String,
+    pub(super) prefix: Arc<str>,
     pub(super) upstream: usize,
     pub(super) kind: Kind,
     /// Path behind the prefix, and the query with its `?`.
@@ -154,15 +154,14 @@ impl Visit {
     /// What the chat log must know from the start.
     pub(super) fn call(&self, session: &Session, aim: &Aim) -> Call {
         let request = session.req_header();
-        let client = self.client.map_or_else(|| "unix".into(), |client| client.to_string());
         Call {
             id: self.id.clone(),
             time: self.arrived_at,
             arrived: self.arrived,
-            client,
-            method: request.method.to_string(),
+            client: self.client,
+            method: request.method.clone(),
             path: request.uri.path().to_owned(),
-            route: aim.prefix.clone(),
+            route: Arc::clone(&aim.prefix),
         }
     }
 }

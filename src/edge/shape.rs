@@ -77,11 +77,20 @@ pub(super) fn outbound(
         request.remove_header(&ACCEPT_ENCODING);
     }
     if let Some(body) = ctx.heard.body.as_ref().filter(|body| !body.is_empty()) {
-        request.remove_header(&TRANSFER_ENCODING);
-        request.insert_header(CONTENT_LENGTH, body.len())?;
+        sized(request, body.len())?;
     }
     debug_assert!(!session.is_upgrade_req() || ctx.heard.body.is_none());
     Ok(())
+}
+
+/// What is held is sent whole, however it came.
+fn sized(request: &mut RequestHeader, bytes: usize) -> Result<()> {
+    request.remove_header(&TRANSFER_ENCODING);
+    let length = HeaderValue::from(bytes);
+    match request.headers.get(CONTENT_LENGTH) {
+        Some(said) if *said == length => Ok(()),
+        _ => request.insert_header(CONTENT_LENGTH, length),
+    }
 }
 
 /// Which of these are there: one pass over the few that are, instead of a lookup for each.
@@ -91,11 +100,8 @@ fn present(headers: &HeaderMap, names: &[HeaderName]) -> Vec<HeaderName> {
 
 /// Base path, rest and query: byte for byte, never empty.
 fn target(host: &Host, aim: &Aim) -> String {
-    let target = format!("{}{}", host.base_path, aim.rest);
-    match target.starts_with('/') {
-        true => target,
-        false => format!("/{target}"),
-    }
+    let whole = host.base_path.starts_with('/') || aim.rest.starts_with('/');
+    [if whole { "" } else { "/" }, &host.base_path, &aim.rest].concat()
 }
 
 /// Takes the client's credentials out, wherever they stand, and puts the upstream's key in, where

@@ -56,17 +56,17 @@ impl Edge {
             Ok(_) => request.uri.path_and_query().map_or("*", |target| target.as_str()),
             Err(_) => return Err(Refusal::bad_path("is not UTF-8")),
         };
-        let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+        let path = &target[..target.find('?').unwrap_or(target.len())];
         refuse_path(path).map_err(Refusal::bad_path)?;
         let Some((route, rest)) = self.routes.find(path) else {
             return Err(Refusal::no_route(request.method.as_str(), path));
         };
         ctx.aim = Some(Aim {
             route: route.index,
-            prefix: route.prefix.clone(),
+            prefix: Arc::clone(&route.prefix),
             upstream: route.upstream,
             kind: route.kind,
-            rest: format!("{rest}{query}"),
+            rest: target[path.len() - rest.len()..].to_owned(),
             _in_flight: InFlight::enter(&self.counters[route.index].in_flight),
         });
         Ok(())

@@ -56,7 +56,7 @@ struct Tap {
 /// Puts the tap between Pingora and the client.
 pub(super) fn put_in(session: &mut Session, body: Body, pulse: &Arc<Pulse>) -> Handle {
     let slot = Slot::default();
-    let real = std::mem::replace(&mut session.downstream_session, stand_in());
+    let real = std::mem::replace(&mut session.downstream_session, Box::new(stand_in()));
     let tap = Tap {
         real: Some(real),
         body,
@@ -69,8 +69,8 @@ pub(super) fn put_in(session: &mut Session, body: Body, pulse: &Arc<Pulse>) -> H
     Handle(slot)
 }
 
-fn stand_in() -> Box<ServerSession> {
-    Box::new(ServerSession::new_custom(Box::new(())))
+fn stand_in() -> ServerSession {
+    ServerSession::new_custom(Box::new(()))
 }
 
 // === impl Handle ===
@@ -78,7 +78,7 @@ fn stand_in() -> Box<ServerSession> {
 impl Handle {
     /// Gives the real session back to Pingora; the tap is gone afterwards.
     pub(super) fn take_out(self, session: &mut Session) {
-        drop(std::mem::replace(&mut session.downstream_session, stand_in()));
+        *session.downstream_session = stand_in();
         if let Some(real) = self.0.lock().take() {
             session.downstream_session = real;
         }

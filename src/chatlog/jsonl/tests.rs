@@ -13,8 +13,8 @@ fn record(body: &str) -> Record {
         id: "r1".into(),
         time: "2026-08-12T10:15:00.1239Z".parse().unwrap(),
         arrived: tokio::time::Instant::now(),
-        client: "10.0.0.9".into(),
-        method: "POST".into(),
+        client: Some([10, 0, 0, 9].into()),
+        method: http::Method::POST,
         path: "/v1/chat/completions?key=sk-secret".into(),
         route: "/v1".into(),
     };
@@ -25,7 +25,11 @@ fn record(body: &str) -> Record {
 }
 
 fn text(record: Record) -> String {
-    let line = String::from_utf8(line(record)).unwrap();
+    let before = "{ \"another\": \"line\" }\n";
+    let mut lines = before.as_bytes().to_vec();
+    write(record, &mut lines);
+    let lines = String::from_utf8(lines).unwrap();
+    let line = lines.strip_prefix(before).unwrap();
     assert_eq!(line.matches('\n').count(), 1);
     line.trim_end().to_owned()
 }
