@@ -4,6 +4,7 @@
 //! paths that nobody configured, with a real key in hand.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::{Kind, Route as Section};
 
@@ -22,6 +23,17 @@ pub struct Route {
     pub upstream: usize,
     /// How it is treated.
     pub kind: Kind,
+    /// How its streams are treated.
+    pub streaming: Streaming,
+}
+
+/// How the streams of a route are treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Streaming {
+    /// After so much silence a comment goes out.
+    pub keepalive: Option<Duration>,
+    /// How long a stream that says nothing yet is held back.
+    pub hold: Option<Duration>,
 }
 
 // === impl Routes ===
@@ -38,6 +50,7 @@ impl Routes {
                 prefix: section.prefix.as_str().into(),
                 upstream: section.upstream,
                 kind: section.kind,
+                streaming: Streaming { keepalive: section.keepalive, hold: section.hold },
             })
             .collect();
         routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));

@@ -12,11 +12,12 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
-use super::Edge;
 use super::ctx::Ctx;
 use super::ended::answered;
-use super::pulse::Cause;
 use super::steer::{Again, Attempts};
+use super::tap::flow::{Chances, Opening};
+use super::tap::pulse::Cause;
+use super::{Edge, relay};
 use crate::pool::{Blame, Outcome, Why};
 use crate::retry::{self, Attempt, Failure, Verdict};
 use crate::wire::after;
@@ -94,6 +95,7 @@ impl Edge {
         self.tell_pool(ctx, status, asked);
         let failure = Failure::Status(status.as_u16());
         if !may_fail || !self.again(session, ctx, failure, asked) {
+            self.opens(session, response, ctx);
             return Ok(());
         }
         self.note_failure(ctx);
@@ -135,9 +137,25 @@ impl Edge {
         failure: Failure,
         wanted: Option<Duration>,
     ) -> bool {
-        let (Some(aim), Some(pulse)) = (&ctx.aim, &ctx.tap.pulse) else { return false };
+        let Some(Chances { policy, facts }) = self.chances(session, ctx, failure, wanted) else {
+            return false;
+        };
+        let verdict = retry::decide(&policy, &facts, fastrand::u32(..));
+        ctx.attempts.decided(verdict, facts.is_free());
+        verdict != Verdict::GiveUp
+    }
+
+    /// What the retry machine must know, should the attempt fail now; `None` without a clock.
+    fn chances(
+        &self,
+        session: &Session,
+        ctx: &Ctx,
+        failure: Failure,
+        wanted: Option<Duration>,
+    ) -> Option<Chances> {
+        let (aim, pulse) = (ctx.aim.as_ref()?, ctx.tap.pulse.as_ref()?);
         let upstream = &self.upstreams[aim.upstream];
-        let attempts = &mut ctx.attempts;
+        let attempts = &ctx.attempts;
         let hosts = upstream.hosts().len();
         let facts = Attempt {
             failure,
@@ -154,9 +172,19 @@ impl Edge {
                 .saturating_sub(usize::from(failure != Failure::Status(429))),
             wanted,
         };
-        let verdict = retry::decide(&self.policies[aim.upstream], &facts, fastrand::u32(..));
-        attempts.decided(verdict, facts.is_free());
-        verdict != Verdict::GiveUp
+        Some(Chances { policy: Arc::clone(&self.policies[aim.upstream]), facts })
+    }
+
+    /// A stream begins: the tap may have to throw it away.
+    fn opens(&self, session: &Session, response: &ResponseHeader, ctx: &Ctx) {
+        if response.status != StatusCode::OK || !relay::is_stream(&response.headers) {
+            return;
+        }
+        if let (Some(aim), Some(pulse)) = (&ctx.aim, &ctx.tap.pulse)
+            && let Some(chances) = self.chances(session, ctx, Failure::Empty, None)
+        {
+            pulse.open(Opening { rules: aim.streaming, chances });
+        }
     }
 
     /// An attempt that its host did not answer.
@@ -171,6 +199,7 @@ impl Edge {
 fn failure(error: &Error, reused: bool, cause: Option<Cause>) -> Option<Failure> {
     match (cause, error.esource(), error.etype()) {
         (Some(Cause::FirstByte), ..) => Some(Failure::Timeout),
+        (Some(Cause::Hollow(failure)), ..) => Some(failure),
         (Some(_), ..) => None,
         (None, ErrorSource::Upstream, etype) => match etype {
             ErrorType::ConnectionClosed

@@ -27,7 +27,7 @@ pub struct Edge {
     /// By the upstream's index.
     pub(super) wires: Vec<Wire>,
     /// By the upstream's index.
-    pub(super) policies: Vec<Policy>,
+    pub(super) policies: Vec<Arc<Policy>>,
     pub(super) chat_log: Option<ChatLog>,
     pub(super) bodies: Bodies,
     pub(super) drain: Drain,
@@ -76,7 +76,7 @@ impl Edge {
             routes: rooms.routes,
             upstreams: rooms.upstreams,
             wires,
-            policies: sections.iter().map(|section| policy(&section.retry)).collect(),
+            policies: sections.iter().map(|section| Arc::new(policy(&section.retry))).collect(),
             chat_log: rooms.chat_log,
             drain: rooms.drain,
         })

@@ -16,14 +16,15 @@ use prometheus::IntGauge;
 use tokio::time::Instant;
 
 use super::hear::Heard;
-use super::pulse::Pulse;
 use super::relay::Answer;
 use super::steer::Attempts;
 use super::tap::Handle;
+use super::tap::pulse::Pulse;
 use crate::chatlog::{Call, Entry};
 use crate::config::Kind;
 use crate::drain::UnderWay;
 use crate::refusal::Refusal;
+use crate::route::Streaming;
 use crate::user::User;
 
 /// One request, from its head to its log line.
@@ -63,6 +64,7 @@ pub(super) struct Aim {
     pub(super) prefix: Arc<str>,
     pub(super) upstream: usize,
     pub(super) kind: Kind,
+    pub(super) streaming: Streaming,
     /// Path behind the prefix, and the query with its `?`.
     pub(super) rest: String,
     pub(super) _in_flight: InFlight,

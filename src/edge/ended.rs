@@ -6,11 +6,12 @@ use pingora::protocols::http::ServerSession;
 use pingora::{Error, ErrorSource, ErrorType};
 
 use super::ctx::Ctx;
-use super::pulse::Cause;
+use super::tap::pulse::Cause;
 use crate::chatlog::Ended;
 use crate::config::Server;
 use crate::pool::{Blame, Outcome};
 use crate::refusal::Refusal;
+use crate::retry::Failure;
 
 /// Whether a final answer's head has gone out (a `100 Continue` is not one).
 pub(super) fn answered(session: &ServerSession) -> bool {
@@ -28,6 +29,9 @@ impl Ctx {
     pub(super) fn outcome(&self, error: &Error) -> Outcome {
         match (self.cause(), error.esource(), error.etype()) {
             (Some(Cause::FirstByte | Cause::Idle), ..) => Outcome::Failed(Blame::Timeout),
+            (Some(Cause::Hollow(Failure::Status(429))), ..) => Outcome::Busy { rest: None },
+            (Some(Cause::Hollow(Failure::Status(_))), ..) => Outcome::Failed(Blame::Status),
+            (Some(Cause::Hollow(_)), ..) => Outcome::Failed(Blame::Reset),
             (Some(_), ..) => Outcome::Neutral,
             (None, ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
                 Outcome::Failed(Blame::Timeout)
@@ -75,6 +79,7 @@ impl Ctx {
             Some(Cause::ClientLeft) => return None,
             Some(Cause::SlowBody) => return Some(Refusal::slow_body(limits.read_timeout)),
             Some(Cause::TooLarge) => return Some(Refusal::too_large(limits.max_upload)),
+            Some(Cause::Hollow(_)) => return Some(Refusal::broken(upstream)),
             Some(cause) => return Some(Refusal::timeout(upstream, cause.words())),
             None => {}
         }

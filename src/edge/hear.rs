@@ -15,8 +15,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::ctx::{Aim, Ctx};
-use super::pulse::Pulse;
 use super::tap::Body;
+use super::tap::pulse::Pulse;
 use super::{Edge, tap};
 use crate::config::{Kind, Server};
 use crate::refusal::Refusal;

@@ -6,19 +6,16 @@
 //! - `admit`: who calls, and may they. `hear`: what they ask (the body). `steer`: where it goes.
 //! - `shape`: headers to and from the upstream. `relay`: the answer on its way to the client.
 //! - `again`: which ends of an attempt are the host's fault, and what follows from them.
-//! - `settle`: how it ended. `reply`: aifd's own answers. `tap`, `pulse`, `cork`: its session,
-//!   clock and first packet.
+//! - `settle`: how it ended. `reply`: aifd's own answers. `tap`: the client's session.
 
 mod admit;
 mod again;
 mod build;
-mod cork;
 mod ctx;
 mod ended;
 mod front;
 mod hear;
 mod prompt;
-mod pulse;
 mod relay;
 mod reply;
 mod settle;

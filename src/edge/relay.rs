@@ -4,7 +4,7 @@
 //! content is looked for in a copy of the references, and the search stops once it is found.
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -54,9 +54,8 @@ pub(super) fn head(session: &Session, response: &mut ResponseHeader, ctx: &mut C
     if !response.headers.contains_key(&X_REQUEST_ID) {
         response.insert_header(X_REQUEST_ID, ctx.visit.id.as_str())?;
     }
-    let text = |name| response.headers.get(name).and_then(|value| value.to_str().ok());
-    let (media, coding) = (text(CONTENT_TYPE), text(CONTENT_ENCODING));
-    ctx.answer.begin(response.status.as_u16(), media, coding);
+    let (media, coding) = kind(&response.headers);
+    ctx.answer.begin(response.status.as_u16(), is_stream(&response.headers));
     if let Some(entry) = &mut ctx.entry {
         entry.head(response.status.as_u16(), media, coding);
     }
@@ -65,6 +64,20 @@ pub(super) fn head(session: &Session, response: &mut ResponseHeader, ctx: &mut C
         response.insert_header(X_ACCEL_BUFFERING, "no")?;
     }
     Ok(())
+}
+
+/// Media type and coding.
+fn kind(headers: &HeaderMap) -> (Option<&str>, Option<&str>) {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    (text(CONTENT_TYPE), text(CONTENT_ENCODING))
+}
+
+/// Whether these are the headers of a stream of events that can be read.
+pub(super) fn is_stream(headers: &HeaderMap) -> bool {
+    let (media, coding) = kind(headers);
+    let media = media.and_then(|media| media.split(';').next()).unwrap_or_default();
+    media.trim().eq_ignore_ascii_case("text/event-stream")
+        && coding.is_none_or(|coding| coding == "identity")
 }
 
 /// Notes one piece of the answer's body.
@@ -83,14 +96,10 @@ pub(super) fn piece(piece: Option<&Bytes>, ctx: &mut Ctx) {
 // === impl Answer ===
 
 impl Answer {
-    /// Begins the answer: its status, media type and coding.
-    pub(super) fn begin(&mut self, status: u16, media: Option<&str>, coding: Option<&str>) {
-        let is_stream = media.is_some_and(|media| {
-            let media = media.split(';').next().unwrap_or_default().trim();
-            media.eq_ignore_ascii_case("text/event-stream")
-        });
+    /// Begins the answer.
+    pub(super) fn begin(&mut self, status: u16, stream: bool) {
         self.status = Some(status);
-        self.stream = is_stream && coding.is_none_or(|coding| coding == "identity");
+        self.stream = stream;
         self.search = self.stream.then(|| Splitter::new(EVENT_MOST));
     }
 
@@ -143,7 +152,8 @@ mod tests {
 
     fn answer(media: &str, pieces: &[&'static str]) -> Answer {
         let mut answer = Answer::default();
-        answer.begin(200, Some(media), None);
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, media.parse().unwrap())]);
+        answer.begin(200, is_stream(&headers));
         for (at, piece) in pieces.iter().enumerate() {
             answer.note(&Bytes::from(*piece), Duration::from_secs(at as u64));
         }

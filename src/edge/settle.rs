@@ -13,6 +13,7 @@ use pingora::proxy::{FailToProxy, Session};
 
 use super::ctx::Ctx;
 use super::ended::answered;
+use super::tap::outbox;
 use super::{Edge, reply};
 use crate::chatlog::Ended;
 use crate::metrics::{HostMetrics, RouteMetrics};
@@ -103,6 +104,10 @@ fn take_tap_out(session: &mut Session, ctx: &mut Ctx) {
 /// event, and in any case no clean end.
 async fn break_off(session: &mut Session, ctx: &mut Ctx, refusal: &Refusal) {
     if ctx.answer.is_at_event_border() {
+        if let Err(error) = outbox::finish_queue(&mut session.downstream_session).await {
+            log::debug!("{}: half a comment is out: {error}", ctx.visit.id);
+            return;
+        }
         let event = Bytes::from(refusal.event());
         if let Some(entry) = &mut ctx.entry {
             entry.error(refusal.code);

@@ -12,6 +12,7 @@ use pingora::{Error, ErrorType, Result};
 use tokio::time::Instant;
 
 use super::ctx::{Aim, Ctx, InFlight};
+use super::relay::Answer;
 use super::{Edge, wire};
 use crate::config::Kind;
 use crate::pool::{Host, Lease, Load, NoHost, Pick, Upstream, Why};
@@ -66,6 +67,7 @@ impl Edge {
             prefix: Arc::clone(&route.prefix),
             upstream: route.upstream,
             kind: route.kind,
+            streaming: route.streaming,
             rest: target[path.len() - rest.len()..].to_owned(),
             _in_flight: InFlight::enter(&self.counters[route.index].in_flight),
         });
@@ -98,6 +100,7 @@ impl Edge {
             entry.via(&pick.load.host().label);
         }
         ctx.attempts.begin(pick, same);
+        ctx.answer = Answer::default();
         Ok(Box::new(peer))
     }
 }

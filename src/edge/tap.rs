@@ -8,6 +8,13 @@
 //! out of reach; set them before [`put_in`], and take the tap out ([`Handle::take_out`]) before
 //! anything is written by hand.
 
+mod beat;
+mod cork;
+pub(super) mod flow;
+mod hold;
+pub(super) mod outbox;
+pub(super) mod pulse;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,11 +30,14 @@ use pingora::protocols::http::custom::server::Session as SessionCustom;
 use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::proxy::Session;
-use pingora::{Error, ErrorType, Result};
-use tokio::time::Sleep;
+use pingora::{BError, Error, ErrorType, Result};
+use tokio::time::{Instant, Sleep};
 
 use super::ended::answered;
-use super::pulse::{Cause, Pulse};
+use crate::retry::Failure;
+use flow::Flow;
+use outbox::Outbox;
+use pulse::{Cause, Pulse};
 
 type MessageReader =
     Box<dyn futures_core::Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>;
@@ -50,6 +60,8 @@ struct Tap {
     uploaded: u64,
     pulse: Arc<Pulse>,
     alarm: Pin<Box<Sleep>>,
+    flow: Flow,
+    outbox: Outbox,
     slot: Slot,
 }
 
@@ -63,6 +75,8 @@ pub(super) fn put_in(session: &mut Session, body: Body, pulse: &Arc<Pulse>) -> H
         uploaded: 0,
         pulse: Arc::clone(pulse),
         alarm: Box::pin(tokio::time::sleep_until(pulse.last_resort())),
+        flow: Flow::default(),
+        outbox: Outbox::default(),
         slot: Arc::clone(&slot),
     };
     *session.downstream_session = ServerSession::new_custom(Box::new(tap));
@@ -128,6 +142,23 @@ impl Tap {
     fn answered(&self) -> bool {
         answered(self.real())
     }
+
+    fn next_due(&self, idle: bool) -> Instant {
+        let due = self.pulse.due(idle, self.answered()).at;
+        self.flow.due().map_or(due, |flow| flow.min(due))
+    }
+
+    /// Writes what the tap itself has to say.
+    async fn catch_up(&mut self) -> Result<()> {
+        let written = self.outbox.write(self.real.as_deref_mut().expect(IN)).await;
+        written.map_err(Error::into_down)
+    }
+
+    /// The error that makes Pingora give up an answer of which nothing is out.
+    fn hollow(&self, why: Failure) -> BError {
+        self.pulse.note(Cause::Hollow(why));
+        Error::explain(ErrorType::ConnectionClosed, Cause::Hollow(why).words()).into_up()
+    }
 }
 
 impl Drop for Tap {
@@ -151,10 +182,11 @@ impl SessionCustom for Tap {
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
         let idle = no_body_expected || self.is_held();
         loop {
-            let due = self.pulse.due(idle, self.answered());
+            self.catch_up().await?;
+            let next = self.next_due(idle);
             // The alarm moves forward lazily: most events only push the deadline further away.
-            if due.at < self.alarm.deadline() {
-                self.alarm.as_mut().reset(due.at);
+            if next < self.alarm.deadline() {
+                self.alarm.as_mut().reset(next);
             }
             let real = self.real.as_deref_mut().expect(IN);
             let read = tokio::select! {
@@ -173,7 +205,11 @@ impl SessionCustom for Tap {
                 error.as_up();
                 return Err(error);
             }
-            self.alarm.as_mut().reset(due.at);
+            if let Some(overdue) = self.flow.overdue(Instant::now()) {
+                self.outbox.put(overdue);
+            }
+            let next = self.next_due(idle);
+            self.alarm.as_mut().reset(next);
         }
     }
 
@@ -231,6 +267,15 @@ impl SessionCustom for Tap {
     }
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+        self.pulse.beat();
+        self.catch_up().await?;
+        if let Some(opening) = self.pulse.opening() {
+            self.flow.open(opening);
+        }
+        let tasks = self.flow.pass(tasks, Instant::now()).map_err(|why| self.hollow(why))?;
+        if tasks.is_empty() {
+            return Ok(false);
+        }
         let written = self.real_mut().response_duplex_vec(tasks).await;
         self.pulse.beat();
         written

@@ -22,7 +22,7 @@ fn answers(seen: &Seen) -> Reply {
         "/v1/stream" => Reply::sse(chat_stream(&["a", "b"])),
         "/v1/limited" => Reply::json(429, &json!({"error": {"message": "slow down"}})),
         "/v1/broken" => Reply::raw("no HTTP at all\r\n\r\n"),
-        "/v1/cut" => Reply::sse(chat_stream(&["a", "b"])).cut_after(20),
+        "/v1/cut" => Reply::sse(chat_stream(&["a", "b"])).cut_after(200),
         "/v1/silent" => Reply::silence(),
         _ => Reply::json(200, &chat_answer("hello")),
     }

@@ -162,7 +162,7 @@ async fn every_timeout_is_in_force() {
     let times = "timeouts = { first_byte = \"300ms\", idle = \"300ms\", total = \"700ms\" }\nretry = { attempts = 1 }";
     let up = Upstream::start(|seen| match seen.target.as_str() {
         "/v1/silent" => Reply::silence(),
-        "/v1/stuck" => Reply::sse(chat_stream(&["a", "b"])).hang_after(1),
+        "/v1/stuck" => Reply::sse(chat_stream(&["a", "b"])).hang_after(200),
         "/v1/stuck-at-border" => {
             let first = format!("data: {}\n\n", chat_stream(&["a"])[0]);
             Reply::sse(chat_stream(&["a", "b"])).hang_after(first.len())

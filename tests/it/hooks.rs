@@ -70,7 +70,7 @@ fn way() -> String {
 async fn upstream() -> Upstream {
     Upstream::start(|seen| match seen.target.as_str() {
         "/v1/stream" => Reply::sse(chat_stream(&["a"])),
-        "/v1/cut" => Reply::sse(chat_stream(&["a", "b"])).cut_after(20),
+        "/v1/cut" => Reply::sse(chat_stream(&["a", "b"])).cut_after(200),
         "/v1/socket" => Reply::websocket(),
         "/v1/stale" if seen.request > 1 => Reply::json(200, &chat_answer("x")).reset_at_once(),
         _ => Reply::json(200, &chat_answer("hello")),

@@ -9,6 +9,7 @@ mod body;
 mod conf;
 mod failure;
 mod floors;
+mod hold;
 mod hooks;
 mod leave;
 mod log;

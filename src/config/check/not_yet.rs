@@ -21,10 +21,8 @@ pub(super) fn refuse_or_say(raw: &Raw, findings: &mut Findings<'_>) {
     let read = |route: &&raw::Route| route.kind == Kind::Openai;
     for (index, said) in raw.route.iter().enumerate().filter(|(_, route)| read(route)) {
         let path = format!("route[{index}]");
-        say(&format!("{path}.keepalive"), said.keepalive != usual.keepalive, findings);
         let before = said.keepalive_before != usual.keepalive_before;
         say(&format!("{path}.keepalive_before"), before, findings);
-        say(&format!("{path}.hold"), said.hold != usual.hold, findings);
     }
 }
 

@@ -16,7 +16,7 @@ fn answers(seen: &Seen) -> Reply {
     match seen.target.split('?').next().unwrap() {
         "/stream" => Reply::sse(chat_stream(&["a"])),
         "/limited" => Reply::json(429, &json!({"error": {"message": "slow down"}})),
-        "/cut" => Reply::sse(chat_stream(&["a", "b"])).cut_after(20),
+        "/cut" => Reply::sse(chat_stream(&["a", "b"])).cut_after(200),
         _ => Reply::json(200, &chat_answer("hello")),
     }
 }
@@ -59,7 +59,7 @@ async fn every_request_has_one_line() {
         (post(&format!("/v1/x{query}"), &body), "INFO", format!("POST /v1/x 200 {asked}")),
         (post("/v1/stream", &body), "INFO", format!("POST /v1/stream 200 {asked}")),
         (post("/v1/limited", &body), "INFO", format!("POST /v1/limited 429 {asked}")),
-        (post("/v1/cut", &body), "WARN", format!("POST /v1/cut 200 {asked} out=20")),
+        (post("/v1/cut", &body), "WARN", format!("POST /v1/cut 200 {asked} out=200")),
         (get(&format!("/v1/x{query}")), "INFO", "GET /v1/x 401 key=- model=- host=- in=0".into()),
         (get(&format!("/else{query}")), "INFO", "GET /else 404 key=ann model=- host=- in=0".into()),
         (get("/healthz"), "INFO", "GET /healthz 200 key=- model=- host=- in=0".into()),

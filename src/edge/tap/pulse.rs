@@ -9,11 +9,13 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::cork::Cork;
+use super::flow::Opening;
 use crate::config::Timeouts;
+use crate::retry::Failure;
 
 /// What ended a request that did not end by itself; the first one noted stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(in crate::edge) enum Cause {
     /// The client closed its connection or reset its stream.
     ClientLeft,
     /// The client stopped sending its body.
@@ -26,23 +28,25 @@ pub(super) enum Cause {
     Idle,
     /// The call as a whole.
     Total,
+    /// A stream that came to nothing before it said anything.
+    Hollow(Failure),
 }
 
 /// The next deadline.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Due {
-    pub(super) at: Instant,
-    pub(super) cause: Cause,
+pub(in crate::edge) struct Due {
+    pub(in crate::edge) at: Instant,
+    pub(in crate::edge) cause: Cause,
 }
 
 /// The clock.
 #[derive(Debug)]
-pub(super) struct Pulse {
+pub(in crate::edge) struct Pulse {
     limits: Timeouts,
     total_by: Instant,
     state: Mutex<State>,
     /// Of the attempt under way.
-    pub(super) cork: Cork,
+    pub(in crate::edge) cork: Cork,
 }
 
 #[derive(Debug)]
@@ -51,13 +55,14 @@ struct State {
     /// No attempt is under way: the request waits for a place or for its next turn.
     waiting: bool,
     cause: Option<Cause>,
+    opening: Option<Opening>,
 }
 
 // === impl Cause ===
 
 impl Cause {
     /// A half sentence for people.
-    pub(super) fn words(self) -> &'static str {
+    pub(in crate::edge) fn words(self) -> &'static str {
         match self {
             Self::ClientLeft => "the client left",
             Self::SlowBody => "the body of the request stopped coming",
@@ -65,6 +70,7 @@ impl Cause {
             Self::FirstByte => "no answer began within its first-byte timeout",
             Self::Idle => "its answer fell silent for longer than its idle timeout",
             Self::Total => "the call exceeded its total timeout",
+            Self::Hollow(_) => "its stream came to nothing",
         }
     }
 }
@@ -72,7 +78,7 @@ impl Cause {
 // === impl Due ===
 
 impl Due {
-    pub(super) fn is_over(&self) -> bool {
+    pub(in crate::edge) fn is_over(&self) -> bool {
         self.at <= Instant::now()
     }
 }
@@ -81,38 +87,38 @@ impl Due {
 
 impl Pulse {
     /// A clock for a request that arrived at `arrived`.
-    pub(super) fn new(limits: Timeouts, arrived: Instant) -> Self {
-        let state = State { last: Instant::now(), waiting: false, cause: None };
+    pub(in crate::edge) fn new(limits: Timeouts, arrived: Instant) -> Self {
+        let state = State { last: Instant::now(), waiting: false, cause: None, opening: None };
         let total_by = arrived + limits.total;
         Self { limits, total_by, state: Mutex::new(state), cork: Cork::out() }
     }
 
     /// When the request is over whatever happens.
-    pub(super) fn last_resort(&self) -> Instant {
+    pub(in crate::edge) fn last_resort(&self) -> Instant {
         self.total_by
     }
 
     /// Time left of the whole call.
-    pub(super) fn left(&self) -> Duration {
+    pub(in crate::edge) fn left(&self) -> Duration {
         self.total_by.saturating_duration_since(Instant::now())
     }
 
     /// Something moved: an attempt began, a piece of the body or of the answer went on.
-    pub(super) fn beat(&self) {
+    pub(in crate::edge) fn beat(&self) {
         let mut state = self.state.lock();
         state.last = Instant::now();
         state.waiting = false;
     }
 
     /// No attempt is under way until the next beat: only the whole call is timed.
-    pub(super) fn wait(&self) {
+    pub(in crate::edge) fn wait(&self) {
         self.cork.forget();
         self.state.lock().waiting = true;
     }
 
     /// The deadline in force. `sent`: the request has been read to its end; `answered`: the head
     /// of the answer is out.
-    pub(super) fn due(&self, sent: bool, answered: bool) -> Due {
+    pub(in crate::edge) fn due(&self, sent: bool, answered: bool) -> Due {
         let State { last, waiting, .. } = *self.state.lock();
         let (at, cause) = match (sent, answered) {
             _ if waiting => (self.total_by, Cause::Total),
@@ -126,18 +132,28 @@ impl Pulse {
         }
     }
 
+    /// The head that comes next is that of a stream.
+    pub(in crate::edge) fn open(&self, opening: Opening) {
+        self.state.lock().opening = Some(opening);
+    }
+
+    /// What was said of the stream whose head comes now.
+    pub(in crate::edge) fn opening(&self) -> Option<Opening> {
+        self.state.lock().opening.take()
+    }
+
     /// Notes why the request ends.
-    pub(super) fn note(&self, cause: Cause) {
+    pub(in crate::edge) fn note(&self, cause: Cause) {
         self.state.lock().cause.get_or_insert(cause);
     }
 
     /// What ended one attempt does not end the next.
-    pub(super) fn forgive(&self) {
+    pub(in crate::edge) fn forgive(&self) {
         self.state.lock().cause = None;
     }
 
     /// Why the request ended, if it did not end by itself.
-    pub(super) fn cause(&self) -> Option<Cause> {
+    pub(in crate::edge) fn cause(&self) -> Option<Cause> {
         self.state.lock().cause
     }
 }

@@ -16,7 +16,7 @@ use socket2::SockRef;
 
 /// The connection whose output is held back, if any.
 #[derive(Debug)]
-pub(super) struct Cork(AtomicI32);
+pub(in crate::edge) struct Cork(AtomicI32);
 
 const NONE: RawFd = -1;
 
@@ -29,7 +29,7 @@ impl Cork {
 
     /// Holds the output of `socket` back. It must stay open until [`Cork::pull_next`] or
     /// [`Cork::forget`].
-    pub(super) fn put_in(&self, socket: RawFd) {
+    pub(in crate::edge) fn put_in(&self, socket: RawFd) {
         set(socket, true);
         self.0.store(socket, Ordering::Relaxed);
     }

@@ -1,0 +1,213 @@
+//! An answer on its way through the tap: held until it says something, and commented on while it is
+//! silent. Pure: Pingora's tasks in, tasks out.
+//!
+//! Why here and not in a hook: a hook sees the pieces but cannot hold a head back, and it is not
+//! called while nothing comes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::HttpTask;
+use tokio::time::Instant;
+
+use super::beat::{Beat, COMMENT};
+use super::hold::{HELD_MOST, Held, Hold};
+use crate::retry::{self, Attempt, Failure, Policy, Verdict};
+use crate::route::Streaming;
+
+/// What is known of a stream when its head comes.
+#[derive(Debug)]
+pub(in crate::edge) struct Opening {
+    pub(in crate::edge) rules: Streaming,
+    pub(in crate::edge) chances: Chances,
+}
+
+/// Whether another attempt would follow, should this one come to nothing.
+#[derive(Debug)]
+pub(in crate::edge) struct Chances {
+    pub(in crate::edge) policy: Arc<Policy>,
+    pub(in crate::edge) facts: Attempt,
+}
+
+/// One answer.
+#[derive(Debug, Default)]
+pub(super) struct Flow {
+    opening: Option<Opening>,
+    held: Option<HeldBack>,
+    beat: Option<Beat>,
+}
+
+#[derive(Debug)]
+struct HeldBack {
+    head: Box<ResponseHeader>,
+    hold: Hold,
+    chances: Chances,
+}
+
+/// What is due although the host sent nothing.
+#[derive(Debug)]
+pub(super) struct Overdue {
+    /// The head, unless it is out.
+    pub(super) head: Option<Box<ResponseHeader>>,
+    pub(super) pieces: Vec<Bytes>,
+}
+
+// === impl Chances ===
+
+impl Chances {
+    fn another_after(&self, failure: Failure) -> bool {
+        let facts = Attempt { failure, ..self.facts };
+        retry::decide(&self.policy, &facts, 0) != Verdict::GiveUp
+    }
+}
+
+// === impl Flow ===
+
+impl Flow {
+    /// The head that comes next is that of a stream.
+    pub(super) fn open(&mut self, opening: Opening) {
+        self.opening = Some(opening);
+    }
+
+    /// What of these goes on to the client now.
+    ///
+    /// # Errors
+    /// Why the answer is to be thrown away: there is another attempt, and nothing of this one is
+    /// out.
+    pub(super) fn pass(
+        &mut self,
+        tasks: Vec<HttpTask>,
+        now: Instant,
+    ) -> Result<Vec<HttpTask>, Failure> {
+        if self.opening.is_none() && self.held.is_none() {
+            self.note(&tasks, now);
+            return Ok(tasks);
+        }
+        let mut out = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            match self.held.take() {
+                Some(held) => self.sift(held, task, now, &mut out)?,
+                None => self.begin(task, now, &mut out),
+            }
+        }
+        self.note(&out, now);
+        Ok(out)
+    }
+
+    /// When [`Flow::overdue`] has something to say if nothing more comes.
+    pub(super) fn due(&self) -> Option<Instant> {
+        match &self.held {
+            Some(held) => held.hold.due(),
+            None => self.beat.as_ref().and_then(Beat::due),
+        }
+    }
+
+    /// The end of the patience with what is held, or a comment into the silence.
+    pub(super) fn overdue(&mut self, now: Instant) -> Option<Overdue> {
+        if self.due().is_none_or(|due| due > now) {
+            return None;
+        }
+        if let Some(mut held) = self.held.take() {
+            let pieces = held.hold.release();
+            for piece in &pieces {
+                self.note_piece(piece, now);
+            }
+            return Some(Overdue { head: Some(held.head), pieces });
+        }
+        self.beat.as_mut()?.sent(now);
+        Some(Overdue { head: None, pieces: vec![Bytes::from_static(COMMENT)] })
+    }
+
+    fn begin(&mut self, task: HttpTask, now: Instant, out: &mut Vec<HttpTask>) {
+        let HttpTask::Header(head, false) = task else { return out.push(task) };
+        let opening = self.opening.take_if(|_| !head.status.is_informational());
+        let Some(Opening { rules, chances }) = opening else {
+            return out.push(HttpTask::Header(head, false));
+        };
+        self.beat = rules.keepalive.map(|every| Beat::new(every, now));
+        match rules.hold {
+            Some(patience) => {
+                let hold = Hold::new(HELD_MOST, now + patience);
+                self.held = Some(HeldBack { head, hold, chances });
+            }
+            None => out.push(HttpTask::Header(head, false)),
+        }
+    }
+
+    /// One more task of an answer that is held.
+    fn sift(
+        &mut self,
+        mut held: HeldBack,
+        task: HttpTask,
+        now: Instant,
+        out: &mut Vec<HttpTask>,
+    ) -> Result<(), Failure> {
+        let (word, rest) = match task {
+            HttpTask::Body(piece, end) => {
+                let piece = piece.filter(|piece| !piece.is_empty());
+                let word = piece.map_or(Held::Wait, |piece| held.hold.push(&piece, now));
+                (word, end.then_some(HttpTask::Done))
+            }
+            HttpTask::Trailer(_) | HttpTask::Done => (Held::Wait, Some(task)),
+            // It broke off. Nothing of it is out, so nothing of it needs to be.
+            HttpTask::Failed(_) => {
+                out.push(task);
+                return Ok(());
+            }
+            HttpTask::Header(..) | HttpTask::UpgradedBody(..) => (Held::Wait, None),
+        };
+        let word = match (word, &rest) {
+            (Held::Wait, Some(_)) => held.hold.finish(),
+            (word, _) => word,
+        };
+        match word {
+            Held::Wait => {
+                self.held = Some(held);
+                return Ok(());
+            }
+            Held::Commit(pieces) => release(held.head, pieces, out),
+            Held::Failed { code } => {
+                held.give_up(code.map_or(Failure::Empty, Failure::Status), out)?;
+            }
+            Held::Empty => held.give_up(Failure::Empty, out)?,
+        }
+        out.extend(rest);
+        Ok(())
+    }
+
+    fn note(&mut self, out: &[HttpTask], now: Instant) {
+        for task in out {
+            if let HttpTask::Body(Some(piece), _) = task {
+                self.note_piece(piece, now);
+            }
+        }
+    }
+
+    fn note_piece(&mut self, piece: &Bytes, now: Instant) {
+        if let Some(beat) = &mut self.beat {
+            beat.push(piece, now);
+        }
+    }
+}
+
+// === impl HeldBack ===
+
+impl HeldBack {
+    /// The answer came to nothing: thrown away if there is another attempt, else as it is.
+    fn give_up(mut self, why: Failure, out: &mut Vec<HttpTask>) -> Result<(), Failure> {
+        if self.chances.another_after(why) {
+            return Err(why);
+        }
+        release(self.head, self.hold.release(), out);
+        Ok(())
+    }
+}
+
+fn release(head: Box<ResponseHeader>, pieces: Vec<Bytes>, out: &mut Vec<HttpTask>) {
+    out.push(HttpTask::Header(head, false));
+    out.extend(pieces.into_iter().map(|piece| HttpTask::Body(Some(piece), false)));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! The commit point of a stream, and the comments that keep a silent one open.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use http::Request;
+use serde_json::json;
+
+use crate::support::client::{Client, Ended, Reading};
+use crate::support::house::{Conf, House, keyed};
+use crate::support::openai::{chat, chat_stream, post};
+use crate::support::upstream::{Gate, Reply, Upstream};
+
+const SIDES: [(bool, bool); 4] = [(false, false), (false, true), (true, false), (true, true)];
+const COMMENT: &str = ": keep-alive\n\n";
+
+fn ask() -> Request<Bytes> {
+    keyed(post("/v1/chat/completions", &chat("m", true, "hi")))
+}
+
+async fn client(house: &House, h2: bool) -> Client {
+    match h2 {
+        true => Client::h2c(house.addr()).await,
+        false => house.client().await,
+    }
+}
+
+/// The frames with which hosts begin before they have computed anything.
+fn nothing_yet() -> String {
+    let role = json!({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]});
+    format!(": hello\n\ndata: {role}\n\n")
+}
+
+fn frames(frames: &[String]) -> Reply {
+    Reply::stream("text/event-stream", frames.iter().cloned().map(Bytes::from))
+}
+
+/// A host that does as `first` says once, and then answers well.
+async fn behind_a_bad_one(h2: bool, first: fn() -> Reply) -> (Upstream, House) {
+    let asked = AtomicBool::new(false);
+    let up = Upstream::start_as(h2, move |_| match asked.swap(true, Ordering::Relaxed) {
+        false => first(),
+        true => frames(&[nothing_yet()].into_iter().chain(events(&["good"])).collect::<Vec<_>>()),
+    })
+    .await;
+    let house = House::start(Conf::to(&up).upstream("retry = { backoff = \"10ms\" }")).await;
+    (up, house)
+}
+
+fn events(words: &[&str]) -> Vec<String> {
+    chat_stream(words).iter().map(|payload| format!("data: {payload}\n\n")).collect()
+}
+
+fn dies() -> Reply {
+    frames(&[nothing_yet(), events(&["lost"])[0].clone()]).cut_after(nothing_yet().len() + 20)
+}
+
+fn is_reset() -> Reply {
+    frames(&[nothing_yet(), events(&["lost"])[0].clone()]).reset_after(nothing_yet().len())
+}
+
+fn says_it_is_overloaded() -> Reply {
+    frames(&[nothing_yet(), format!("data: {}\n\n", json!({"error": {"code": 503}}))])
+}
+
+fn ends_without_a_word() -> Reply {
+    frames(&[nothing_yet()])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_comes_to_nothing_is_replaced_unseen() {
+    for (h2_upstream, h2_client) in SIDES {
+        for (nth, first) in
+            [dies, is_reset, says_it_is_overloaded, ends_without_a_word].into_iter().enumerate()
+        {
+            let (up, house) = behind_a_bad_one(h2_upstream, first).await;
+            let answer = client(&house, h2_client).await.ask(ask()).await;
+            let case = format!("{nth}, h2 {h2_upstream} {h2_client}: {}", answer.text());
+            assert_eq!((answer.status, &answer.ended), (200, &Ended::Whole), "{case}");
+            let whole = [nothing_yet(), events(&["good"]).concat()].concat();
+            assert_eq!(answer.text(), whole, "{case}");
+            assert_eq!(up.seen(2).await.len(), 2, "{case}");
+            let line = house.log().await.pop().unwrap();
+            assert_eq!((&line["ended"], &line["attempts"]), (&json!("done"), &json!(2)), "{case}");
+            assert_eq!(line["answer"]["choices"][0]["content"], "good", "{case}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_no_other_attempt_would_cure_goes_through_untouched() {
+    let wrong = format!("data: {}\n\n", json!({"error": {"code": "context_length_exceeded"}}));
+    let sent = [nothing_yet(), wrong.clone(), "data: [DONE]\n\n".into()];
+    let up = Upstream::start(move |_| frames(&sent)).await;
+    let house = House::before(&up).await;
+    let answer = house.ask(ask()).await;
+    assert_eq!(answer.text(), [nothing_yet(), wrong, "data: [DONE]\n\n".into()].concat());
+    assert_eq!((answer.ended, up.ledger().len()), (Ended::Whole, 1));
+}
+
+#[tokio::test]
+async fn patience_with_a_silent_host_ends() {
+    for (h2_upstream, h2_client) in SIDES {
+        let gate = Gate::new();
+        let step = gate.clone();
+        let sent = [nothing_yet()].into_iter().chain(events(&["a"])).collect::<Vec<_>>();
+        let up = Upstream::start_as(h2_upstream, move |_| frames(&sent).stepped_by(&step)).await;
+        let route = "[[route]]\nprefix = \"/\"\nhold = \"100ms\"";
+        let house = House::start(Conf::to(&up).table(route)).await;
+        gate.step();
+        let mut client = client(&house, h2_client).await;
+        let mut reading = client.send(ask()).await.unwrap();
+        let mut begun = String::new();
+        while begun.len() < nothing_yet().len() {
+            begun.push_str(&String::from_utf8(reading.next_piece().await.unwrap().into()).unwrap());
+        }
+        assert_eq!(begun, nothing_yet(), "h2 {h2_upstream} {h2_client}");
+        gate.open();
+        let rest = reading.finish().await;
+        assert!(rest.text().ends_with(&events(&["a"]).concat()), "{}", rest.text());
+        assert_eq!(rest.ended, Ended::Whole);
+    }
+}
+
+#[tokio::test]
+async fn a_comment_goes_into_the_silence_and_never_into_an_event() {
+    for (h2_upstream, h2_client) in SIDES {
+        let gate = Gate::new();
+        let step = gate.clone();
+        let event = &events(&["a"])[0];
+        let (first, second) = event.split_at(30);
+        let sent = [event.clone(), first.into(), second.into()];
+        let up = Upstream::start_as(h2_upstream, move |seen| match seen.target.as_str() {
+            "/v1/elsewhere" => frames(&sent).hang_after(sent[0].len()),
+            _ => frames(&sent).stepped_by(&step),
+        })
+        .await;
+        let route = "[[route]]\nprefix = \"/\"\nkeepalive = \"100ms\"\nhold = \"off\"";
+        let house = House::start(Conf::to(&up).table(route)).await;
+        let case = format!("h2 {h2_upstream} {h2_client}");
+        let mut client = client(&house, h2_client).await;
+
+        let mut stream = Stream::of(&mut client, "/v1/here").await;
+        gate.step();
+        stream.until(&format!("{event}{COMMENT}{COMMENT}")).await;
+        gate.step();
+        stream.until(first).await;
+        // Half an event is out: in the time of three comments elsewhere none comes here.
+        let mut elsewhere = house.client().await;
+        let mut elsewhere = Stream::of(&mut elsewhere, "/v1/elsewhere").await;
+        elsewhere.until(&format!("{event}{COMMENT}{COMMENT}{COMMENT}")).await;
+        gate.open();
+        let answer = stream.reading.finish().await;
+        assert_eq!(answer.ended, Ended::Whole, "{case}");
+        assert!(answer.text().contains(&format!("{COMMENT}{event}")), "{case}: {}", answer.text());
+        assert_eq!(answer.text().replace(COMMENT, ""), [event.as_str(), event].concat(), "{case}");
+    }
+}
+
+/// A stream that is read to some text.
+struct Stream {
+    reading: Reading,
+    text: String,
+}
+
+// === impl Stream ===
+
+impl Stream {
+    async fn of(client: &mut Client, path: &str) -> Self {
+        let request = keyed(post(path, &chat("m", true, "hi")));
+        Self { reading: client.send(request).await.unwrap(), text: String::new() }
+    }
+
+    async fn until(&mut self, end: &str) {
+        while !self.text.ends_with(end) {
+            let piece = self.reading.next_piece().await;
+            let piece = piece.unwrap_or_else(|| panic!("it ended after {:?}", self.text));
+            self.text.push_str(std::str::from_utf8(&piece).unwrap());
+        }
+    }
+}
