@@ -17,4 +17,5 @@ mod steer;
 mod stream;
 mod support;
 mod support_works;
+mod tunnel;
 mod wires;
