@@ -19,7 +19,10 @@ pub(crate) fn text(config: &Config, house: &House, source: &Path) -> String {
             Kind::General => " (general)",
         };
         let hosts: Vec<String> = upstream.hosts.iter().map(ToString::to_string).collect();
-        let to = format!("{} -> {} [{}]{kind}", route.prefix, upstream.name, hosts.join(", "));
+        let proxy = upstream.proxy.as_ref();
+        let through = proxy.map_or_else(String::new, |it| format!(" through {}", it.shown));
+        let hosts = hosts.join(", ");
+        let to = format!("{} -> {} [{hosts}]{through}{kind}", route.prefix, upstream.name);
         line(&mut text, "route", &to);
     }
     let others = match config.access.unknown_keys {

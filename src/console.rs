@@ -3,6 +3,8 @@
 //! Why not straight: a reader of stderr that stops reading (a full pipe, a stuck journal) would
 //! stop a worker, and with it every stream on it. Lines that find the queue full are counted and
 //! the count is told once there is room again.
+//! The trap: at trace level Pingora tells what goes over the wire, every key and login in it. That is
+//! shown to nobody, whatever `RUST_LOG` says.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -12,7 +14,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use log::{Log, Metadata, Record};
+use log::{Level, Log, Metadata, Record};
 
 /// Lines that may wait for stderr.
 const QUEUE: usize = 8192;
@@ -116,11 +118,11 @@ fn write(batch: &mut Vec<u8>, lost: &AtomicU64, out: &mut impl Write) {
 
 impl Log for Lines {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.shown.enabled(metadata)
+        !tells_secrets(metadata) && self.shown.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !self.shown.matches(record) {
+        if tells_secrets(record.metadata()) || !self.shown.matches(record) {
             return;
         }
         let (level, target) = (record.level().as_str(), record.target());
@@ -133,6 +135,10 @@ impl Log for Lines {
     }
 
     fn flush(&self) {}
+}
+
+fn tells_secrets(metadata: &Metadata<'_>) -> bool {
+    metadata.level() == Level::Trace && metadata.target().starts_with("pingora")
 }
 
 // === impl Clock ===
@@ -171,10 +177,10 @@ mod tests {
         let shown = env_logger::Builder::new().filter_level(log::LevelFilter::Info).build();
         let lines = Lines { shown, queue, lost: Arc::clone(&lost) };
         for (level, text) in [
-            (log::Level::Warn, "one"),
-            (log::Level::Debug, "nobody asked for it"),
-            (log::Level::Info, "two"),
-            (log::Level::Info, "three"),
+            (Level::Warn, "one"),
+            (Level::Debug, "nobody asked for it"),
+            (Level::Info, "two"),
+            (Level::Info, "three"),
         ] {
             let args = format_args!("{text}");
             lines.log(&Record::builder().level(level).target("t").args(args).build());
@@ -185,6 +191,26 @@ mod tests {
         let out = String::from_utf8(out).unwrap();
         let texts: Vec<&str> = out.lines().map(|line| line.split_once(' ').unwrap().1).collect();
         assert_eq!(texts, ["WARN  t one", "INFO  t two", "log lines lost: stderr was full)"]);
+    }
+
+    #[test]
+    fn what_pingora_reads_and_writes_is_shown_to_nobody() {
+        let (queue, notes) = sync_channel(8);
+        let shown = env_logger::Builder::new().filter_level(log::LevelFilter::Trace).build();
+        let lines = Lines { shown, queue, lost: Arc::default() };
+        for (level, target) in [
+            (Level::Trace, "pingora_core::protocols::http::v1::client"),
+            (Level::Trace, "pingora_proxy"),
+            (Level::Debug, "pingora_proxy"),
+            (Level::Trace, "aifd::stage"),
+        ] {
+            let metadata = Metadata::builder().level(level).target(target).build();
+            let enabled = lines.enabled(&metadata);
+            assert_eq!(enabled, level == Level::Debug || target == "aifd::stage", "{target}");
+            lines.log(&Record::builder().metadata(metadata).args(format_args!("x")).build());
+        }
+        drop(lines);
+        assert_eq!(notes.iter().count(), 2);
     }
 
     #[test]

@@ -180,7 +180,7 @@ pub struct Host {
 /// `timeouts = { connect, first_byte, idle, total }`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// TCP and TLS together.
+    /// TCP, the tunnel through a proxy, and TLS together.
     pub connect: Duration,
     /// From sending the request to the first byte of the answer's head.
     pub first_byte: Duration,

@@ -44,10 +44,12 @@ const FULL: &str = r#"
     eject = { after = 1, first = "250ms", most = "250ms" }
     retry = { attempts = 1, on = [503, "reset"], backoff = "0s" }
     keepalive = { idle = "5s", max = 0 }
+    proxy = "env:PROXY_URL"
     [[upstream]]
     name = "b"
     hosts = ["http://b"]
     retry.on = []
+    proxy = "http://10.0.0.1:3128/"
     [[route]]
     prefix = "/c"
     upstream = "b"
@@ -73,7 +75,10 @@ const FULL: &str = r#"
 "#;
 
 fn parse(text: &str) -> Config {
-    let env = |name: &str| Some(format!("secret-of-{name}"));
+    let env = |name: &str| match name {
+        "PROXY_URL" => Some("http://alice:pass%20word@proxy:3128".to_owned()),
+        _ => Some(format!("secret-of-{name}")),
+    };
     parse_with(text, "text", &env).unwrap_or_else(|faults| panic!("{faults}"))
 }
 
@@ -141,7 +146,8 @@ fn what_is_off_stays_off() {
 #[test]
 fn a_literal_secret_is_not_shown_and_its_dots_are_refused() {
     let text = "admin.token = 'literal-1'\n\
-        upstream = [{ name = 'a', hosts = ['http://a'], keys = ['literal-2'] }]\n\
+        upstream = [{ name = 'a', hosts = ['http://a'], keys = ['literal-2'], \
+        proxy = 'http://literal-4:literal-5@h:1' }]\n\
         key = [{ name = 'k', secret = 'literal-3' }]";
     let config = parse(text);
     let shown = show(&config);
@@ -150,7 +156,7 @@ fn a_literal_secret_is_not_shown_and_its_dots_are_refused() {
     assert!(!faults.to_string().contains("literal"), "{faults}");
     let mut keys: Vec<&str> = faults.faults.iter().map(|fault| fault.key.as_str()).collect();
     keys.sort_unstable();
-    assert_eq!(keys, ["admin.token", "key[0].secret", "upstream[0].keys[0]"]);
+    assert_eq!(keys, ["admin.token", "key[0].secret", "upstream[0].keys[0]", "upstream[0].proxy"]);
 }
 
 #[test]

@@ -32,7 +32,7 @@ impl Edge {
     ) -> Box<Error> {
         ctx.stage("not_connected");
         if let Some(load) = &ctx.attempts.load {
-            log::warn!("{}: no connection: {error}", load.host().label);
+            log::warn!("{}: no connection: {error}", load.host().with_proxy());
             load.host().forget_address();
         }
         error.as_up();
@@ -88,6 +88,9 @@ impl Edge {
         let status = response.status;
         if status.is_informational() {
             return Ok(());
+        }
+        if let Some(why) = ctx.attempts.way.refused(status) {
+            return Err(not_relayed(&ctx.attempts, why));
         }
         let may_fail = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
         // Good answers tell of limits too; nobody asks them.
@@ -193,6 +196,16 @@ impl Edge {
             self.host_counters(aim.upstream, load.host()).failed.inc();
         }
     }
+}
+
+/// The proxy keeps the request to itself: that is between it and us, and no answer of the host.
+fn not_relayed(attempts: &Attempts, why: &'static str) -> Box<Error> {
+    if let Some(load) = &attempts.load {
+        log::warn!("{}: {why}", load.host().with_proxy());
+    }
+    let mut error = Error::explain(ErrorType::ConnectProxyFailure, why);
+    error.as_up();
+    error
 }
 
 /// What kind of failure an upstream's error is; `None` for one that no retry can help.

@@ -105,6 +105,7 @@ fn of_upstream(etype: &ErrorType, upstream: &str) -> Refusal {
         ErrorType::ConnectRefused
         | ErrorType::ConnectNoRoute
         | ErrorType::ConnectError
+        | ErrorType::ConnectProxyFailure
         | ErrorType::BindError
         | ErrorType::SocketError => Refusal::unreachable(upstream),
         ErrorType::ReadTimedout | ErrorType::WriteTimedout => {
@@ -123,6 +124,7 @@ mod tests {
         for (etype, status, code) in [
             (ErrorType::ConnectTimedout, 504, "upstream_timeout"),
             (ErrorType::ConnectRefused, 502, "upstream_unreachable"),
+            (ErrorType::ConnectProxyFailure, 502, "upstream_unreachable"),
             (ErrorType::TLSHandshakeFailure, 502, "upstream_tls"),
             (ErrorType::InvalidHTTPHeader, 502, "upstream_broken"),
             (ErrorType::ConnectionClosed, 502, "upstream_broken"),

@@ -11,9 +11,10 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use tokio::time::Instant;
 
+use super::Edge;
 use super::ctx::{Aim, Ctx, InFlight};
 use super::relay::Answer;
-use super::{Edge, wire};
+use super::wire::{self, Way};
 use crate::config::Kind;
 use crate::pool::{Host, Lease, Load, NoHost, Pick, Upstream, Why};
 use crate::refusal::Refusal;
@@ -26,6 +27,8 @@ pub(super) struct Attempts {
     pub(super) load: Option<Load>,
     /// The upstream's key for it.
     pub(super) key: Option<Lease>,
+    /// How the attempt under way gets there.
+    pub(super) way: Way,
     /// Attempts begun.
     pub(super) count: u32,
     /// Hosts that failed.
@@ -80,7 +83,8 @@ impl Edge {
         let (Some(aim), Some(pulse)) = (&ctx.aim, &ctx.tap.pulse) else {
             return Error::e_explain(ErrorType::InternalError, "a request without a route");
         };
-        let upstream = &self.upstreams[aim.upstream];
+        let (upstream, wire) = (&self.upstreams[aim.upstream], &self.wires[aim.upstream]);
+        let upgrades = session.is_upgrade_req();
         // Only a body that is held leaves the client's side free to be watched.
         let watched = ctx.heard.body.is_some().then_some(session);
         let keyed = ctx.caller.user.is_some();
@@ -94,12 +98,14 @@ impl Edge {
             }
         };
         pulse.beat();
-        let mut peer = self.wires[aim.upstream].peer(pick.load.host(), pick.address);
+        let host = pick.load.host();
+        let way = wire.way(host, upgrades);
+        let mut peer = wire.peer(host, pick.address, &way);
         wire::limit(&mut peer, upstream.timeouts, pulse.left());
         if let Some(entry) = &mut ctx.entry {
-            entry.via(&pick.load.host().label);
+            entry.via(&host.label);
         }
-        ctx.attempts.begin(pick, same);
+        ctx.attempts.begin(pick, same, way);
         ctx.answer = Answer::default();
         Ok(Box::new(peer))
     }
@@ -128,7 +134,8 @@ impl Attempts {
         picked.map(|pick| Picked { pick, same: same_host })
     }
 
-    fn begin(&mut self, pick: Pick, same: bool) {
+    fn begin(&mut self, pick: Pick, same: bool, way: Way) {
+        self.way = way;
         self.count += 1;
         self.begun = Some(Instant::now());
         if !same {

@@ -1,7 +1,8 @@
 //! How a host is spoken to: TLS, HTTP version, CA, timeouts, in Pingora's terms.
 //!
-//! The trap: Pingora's key of pooled connections knows neither ALPN nor CA, so each upstream has a
-//! group of its own ([`Wire::group`]); two upstreams on one address must never share a connection.
+//! The trap: Pingora's key of pooled connections knows neither ALPN nor CA, nor where a tunnel leads,
+//! so each upstream has a group of its own ([`Wire::group`]), and each way of it a mark; two
+//! upstreams on one address must never share a connection.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,13 +20,21 @@ use rustls_pki_types::pem::PemObject;
 use crate::config::{HttpVersion, Timeouts, Upstream};
 use crate::metrics::{HostMetrics, Metrics};
 use crate::pool::Host;
+use way::Proxied;
+
+mod tunnel;
+mod way;
+
+pub(super) use way::Way;
 
 /// What Pingora must know of an upstream beyond its hosts.
 pub(super) struct Wire {
     alpn: ALPN,
     ca: Option<Arc<CaType>>,
     keepalive: Duration,
+    /// Its lower half is for the mark of a way.
     group: u64,
+    proxied: Option<Proxied>,
     /// In the order of the upstream's hosts.
     pub(super) hosts: Vec<HostMetrics>,
 }
@@ -49,19 +58,29 @@ impl Wire {
             alpn: alpn(section.http, hosts.iter().any(|host| host.tls)),
             ca: section.ca.as_deref().map(read_ca).transpose()?,
             keepalive: section.keepalive.idle,
-            group: index as u64 + 1,
+            group: (index as u64 + 1) << 32,
+            proxied: Proxied::build(section, hosts),
             hosts: counters.collect(),
         })
     }
 
-    /// The peer for one attempt, without time limits yet.
-    pub(super) fn peer(&self, host: &Host, address: SocketAddr) -> HttpPeer {
+    /// The way to a host; `upgrades`: the request would make something else of its connection.
+    pub(super) fn way(&self, host: &Host, upgrades: bool) -> Way {
+        self.proxied.as_ref().map_or(Way::Straight, |proxied| proxied.way(host, upgrades))
+    }
+
+    /// The peer for one attempt, without time limits yet; `address` is the proxy's where there is
+    /// one on the way.
+    pub(super) fn peer(&self, host: &Host, address: SocketAddr, way: &Way) -> HttpPeer {
         let mut peer = HttpPeer::new(address, host.tls, host.sni.clone());
-        peer.group_key = self.group;
+        peer.group_key = self.group | way.mark(host);
         peer.options.alpn = self.alpn.clone();
         peer.options.ca = self.ca.clone();
         peer.options.max_h2_streams = H2_STREAMS;
         peer.options.idle_timeout = Some(self.keepalive);
+        if let Way::Tunnel(tunnel) = way {
+            peer.options.custom_l4 = Some(Arc::clone(tunnel) as _);
+        }
         peer
     }
 }

@@ -1,7 +1,7 @@
 //! One host as the others see it: how it is addressed, and how it is.
 
+use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -23,6 +23,8 @@ pub struct Host {
     pub tls: bool,
     /// Path in front of each request's own; empty for none.
     pub base_path: String,
+    /// `host:port` of the proxy on the way to it, if any.
+    pub proxy: Option<String>,
     /// Its place among the hosts of its upstream, from 0.
     pub at: usize,
     pub(super) names: Names,
@@ -64,27 +66,42 @@ pub enum HostState {
 // === impl Host ===
 
 impl Host {
+    /// `proxy`: whom to connect to in its stead. Then its own name is the proxy's to resolve; here
+    /// it may mean nothing, or something else.
     pub(super) fn build(
-        section: &config::Host,
-        patience: Duration,
-        slots: &Arc<Slots>,
+        upstream: &config::Upstream,
         at: usize,
+        slots: &Arc<Slots>,
+        proxy: Option<&Names>,
     ) -> Self {
-        let bracketed = match section.host.contains(':') {
-            true => format!("[{}]", section.host),
-            false => section.host.clone(),
-        };
+        let section = &upstream.hosts[at];
         let own_port = if section.tls { 443 } else { 80 };
-        let label = format!("{bracketed}:{}", section.port);
+        let label = format!("{}:{}", bracketed(&section.host), section.port);
+        let own = || Names::of(&section.host, section.port, upstream.timeouts.connect);
+        let authority =
+            |proxy: &config::Proxy| format!("{}:{}", bracketed(&proxy.host), proxy.port);
         Self {
-            authority: if section.port == own_port { bracketed } else { label.clone() },
+            authority: match section.port == own_port {
+                true => bracketed(&section.host).into_owned(),
+                false => label.clone(),
+            },
             label,
             sni: section.host.clone(),
             tls: section.tls,
             base_path: section.base_path.clone(),
-            names: Names::of(&section.host, section.port, patience),
+            proxy: upstream.proxy.as_ref().map(authority),
+            names: proxy.cloned().unwrap_or_else(own),
             at,
             slots: Arc::clone(slots),
+        }
+    }
+
+    /// Its label, and the proxy on the way to it: for whoever has to find out which one is down.
+    #[must_use]
+    pub fn with_proxy(&self) -> Cow<'_, str> {
+        match &self.proxy {
+            Some(proxy) => Cow::Owned(format!("{} through the proxy {proxy}", self.label)),
+            None => Cow::Borrowed(&self.label),
         }
     }
 
@@ -127,7 +144,8 @@ impl Host {
         }
     }
 
-    /// The address to connect to now; `None` when its name does not resolve.
+    /// The address to connect to now, the proxy's where there is one; `None` when that name does not
+    /// resolve.
     pub async fn address(&self) -> Option<std::net::SocketAddr> {
         self.names.address().await
     }
@@ -135,6 +153,14 @@ impl Host {
     /// The address did not answer: the next pick takes another one, freshly resolved if it can be.
     pub fn forget_address(&self) {
         self.names.forget();
+    }
+}
+
+/// As it stands in front of a port.
+fn bracketed(host: &str) -> Cow<'_, str> {
+    match host.contains(':') {
+        true => Cow::Owned(format!("[{host}]")),
+        false => Cow::Borrowed(host),
     }
 }
 

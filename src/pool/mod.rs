@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::config;
 use keys::{AllRest, Keys};
+use names::Names;
 use slots::Slots;
 
 mod balance;
@@ -56,7 +57,7 @@ pub struct Upstream {
 pub struct Pick {
     /// The host and the place on it.
     pub load: Load,
-    /// The address to connect to.
+    /// The address to connect to: the proxy's where there is one.
     pub address: SocketAddr,
     /// The key to put in; `None` when the upstream has none, or none was asked for.
     pub key: Option<Lease>,
@@ -107,11 +108,14 @@ impl Upstream {
     pub fn build(section: &config::Upstream) -> Self {
         let slots = Slots::of(section);
         let patience = section.timeouts.connect;
-        let host = |(at, host)| Arc::new(Host::build(host, patience, &slots, at));
+        // One for all hosts: it is the same proxy, looked up once.
+        let proxy = section.proxy.as_ref();
+        let proxy = proxy.map(|proxy| Names::of(&proxy.host, proxy.port, patience));
+        let host = |at| Arc::new(Host::build(section, at, &slots, proxy.as_ref()));
         Self {
             name: section.name.clone(),
             timeouts: section.timeouts,
-            hosts: section.hosts.iter().enumerate().map(host).collect(),
+            hosts: (0..section.hosts.len()).map(host).collect(),
             keys: Keys::of(&section.keys),
             slots,
         }

@@ -1,4 +1,4 @@
-//! The addresses behind one host name, resolved by us.
+//! The addresses behind one name, resolved by us: a host's, or that of the proxy in front of it.
 //!
 //! Why not Pingora's: `HttpPeer::new("name:443")` resolves on the worker's thread and panics when
 //! it cannot. Here a lookup runs elsewhere, an old answer serves while a new one is fetched, and a
@@ -14,8 +14,8 @@ use tokio::time::Instant;
 /// How long an answer is used before it is asked for again.
 const FRESH: Duration = Duration::from_secs(30);
 
-/// One name, or one literal address.
-#[derive(Debug)]
+/// One name, or one literal address. A clone is the same one: what it learns, all know.
+#[derive(Debug, Clone)]
 pub(super) enum Names {
     Literal(SocketAddr),
     Name(Arc<Name>),

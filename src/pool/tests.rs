@@ -17,11 +17,15 @@ pub(super) fn pool(hosts: usize, keys: &str) -> Upstream {
 }
 
 fn upstream(hosts: &[&str], keys: &str) -> Upstream {
+    Upstream::build(&section(hosts, keys))
+}
+
+fn section(hosts: &[&str], keys: &str) -> config::Upstream {
     let text = format!(
         "access.unknown_keys = 'pass'\n[[upstream]]\nname = 'up'\nhosts = {hosts:?}\n{keys}\n"
     );
     let config = config::parse(&text, "test").unwrap_or_else(|faults| panic!("{faults}"));
-    Upstream::build(&config.upstreams[0])
+    config.upstreams.into_iter().next().unwrap()
 }
 
 fn good(first_byte: Duration) -> Outcome {
@@ -83,6 +87,31 @@ async fn names_are_resolved_and_failures_are_answers() {
     let up = upstream(&["http://does-not-exist.invalid"], "");
     assert_eq!(up.pick(&[]).await.unwrap_err(), NoHost::Unresolved);
     assert_eq!(up.hosts()[0].in_flight(), 0);
+}
+
+#[tokio::test]
+async fn behind_a_proxy_only_its_name_is_resolved() {
+    let hosts = ["https://gpu.invalid", "http://127.0.0.1:8000"];
+    let through = |host: &str| {
+        let (host, shown) = (host.to_owned(), String::new());
+        let mut section = section(&hosts, "");
+        section.proxy = Some(config::Proxy { host, port: 3128, login: None, shown });
+        Upstream::build(&section)
+    };
+    for (host, written) in
+        [("127.0.0.9", "127.0.0.9:3128"), ("::1", "[::1]:3128"), ("localhost", "localhost:3128")]
+    {
+        let up = through(host);
+        let mut tried = Vec::new();
+        for _ in hosts {
+            let pick = up.pick(&tried).await.unwrap();
+            assert!(pick.address.ip().is_loopback() && pick.address.port() == 3128, "{host}");
+            assert!(pick.load.host().with_proxy().ends_with(written), "{host}");
+            tried.push(Arc::clone(pick.load.host()));
+        }
+    }
+    let nowhere = through("proxy.invalid");
+    assert_eq!(nowhere.pick(&[]).await.unwrap_err(), NoHost::Unresolved);
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,4 +19,5 @@ mod steer;
 mod stream;
 mod support;
 mod support_works;
+mod tunnel;
 mod wires;
