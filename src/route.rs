@@ -32,6 +32,8 @@ pub struct Route {
 pub struct Streaming {
     /// After so much silence a comment goes out.
     pub keepalive: Option<Duration>,
+    /// It may go out before the host has answered.
+    pub before: bool,
     /// How long a stream that says nothing yet is held back.
     pub hold: Option<Duration>,
 }
@@ -50,7 +52,11 @@ impl Routes {
                 prefix: section.prefix.as_str().into(),
                 upstream: section.upstream,
                 kind: section.kind,
-                streaming: Streaming { keepalive: section.keepalive, hold: section.hold },
+                streaming: Streaming {
+                    keepalive: section.keepalive,
+                    before: section.keepalive_before,
+                    hold: section.hold,
+                },
             })
             .collect();
         routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));

@@ -13,7 +13,6 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::ctx::Ctx;
-use super::ended::answered;
 use super::steer::{Again, Attempts};
 use super::tap::flow::{Chances, Opening};
 use super::tap::pulse::Cause;
@@ -62,7 +61,7 @@ impl Edge {
         let clients = ctx.is_clients(&error);
         if !again && !clients {
             let failure = failure(&error, reused, ctx.cause());
-            if !answered(&session.downstream_session) {
+            if !ctx.committed(&session.downstream_session) {
                 self.note_failure(ctx);
             }
             if failure != Some(Failure::Stale) {
@@ -162,7 +161,7 @@ impl Edge {
         let hosts = upstream.hosts().len();
         let facts = Attempt {
             failure,
-            committed: answered(&session.downstream_session),
+            committed: ctx.committed(&session.downstream_session),
             sent: !matches!(failure, Failure::Connect | Failure::Tls),
             replayable: !session.downstream_session.retry_buffer_truncated()
                 && !session.is_upgrade_req(),

@@ -21,6 +21,16 @@ pub(super) fn answered(session: &ServerSession) -> bool {
 }
 
 impl Ctx {
+    /// Whether something is out that no other answer could follow.
+    pub(super) fn committed(&self, session: &ServerSession) -> bool {
+        answered(session) && !self.has_comments_only()
+    }
+
+    /// Whether all that is out is a head of our own and comments.
+    pub(super) fn has_comments_only(&self) -> bool {
+        self.tap.pulse.as_ref().is_some_and(|pulse| pulse.has_comments_only())
+    }
+
     pub(super) fn cause(&self) -> Option<Cause> {
         self.tap.pulse.as_ref().and_then(|pulse| pulse.cause())
     }

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::ctx::{Aim, Ctx};
 use super::tap::Body;
 use super::tap::pulse::Pulse;
-use super::{Edge, tap};
+use super::{Edge, relay, tap};
 use crate::config::{Kind, Server};
 use crate::refusal::Refusal;
 use crate::user::User;
@@ -76,7 +76,8 @@ impl Edge {
                 Body::Held(ctx.heard.body.clone().unwrap_or_default())
             }
         };
-        ctx.tap.handle = Some(tap::put_in(session, body, &pulse));
+        let flow = relay::flow(session, ctx)?;
+        ctx.tap.handle = Some(tap::put_in(session, body, flow, &pulse));
         Ok(())
     }
 

@@ -4,7 +4,10 @@
 //! content is looked for in a copy of the references, and the search stops once it is found.
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
+use http::Version;
+use http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, TRANSFER_ENCODING,
+};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -12,6 +15,8 @@ use tokio::time::Duration;
 
 use super::ctx::Ctx;
 use super::shape::{X_REQUEST_ID, for_version};
+use super::tap::flow::Flow;
+use crate::refusal::Refusal;
 use crate::wire::delta;
 use crate::wire::sse::{self, Splitter};
 
@@ -64,6 +69,31 @@ pub(super) fn head(session: &Session, response: &mut ResponseHeader, ctx: &mut C
         response.insert_header(X_ACCEL_BUFFERING, "no")?;
     }
     Ok(())
+}
+
+/// How the answer goes through the tap: a stream may begin before its host has answered.
+pub(super) fn flow(session: &Session, ctx: &Ctx) -> std::result::Result<Flow, Refusal> {
+    let streaming = ctx.aim.as_ref().map(|aim| aim.streaming).filter(|streaming| streaming.before);
+    let silence = streaming.and_then(|streaming| streaming.keepalive);
+    match silence.filter(|_| ctx.heard.ask.stream) {
+        // Without chunks the end of an answer is the end of the connection.
+        Some(silence) if session.req_header().version != Version::HTTP_10 => {
+            let head = own_head(ctx).map_err(|_| Refusal::internal())?;
+            Ok(Flow::before(Box::new(head), silence))
+        }
+        _ => Ok(Flow::default()),
+    }
+}
+
+fn own_head(ctx: &Ctx) -> Result<ResponseHeader> {
+    let mut head = ResponseHeader::build(200, Some(5))?;
+    head.insert_header(CONTENT_TYPE, "text/event-stream")?;
+    head.insert_header(CACHE_CONTROL, "no-cache")?;
+    head.insert_header(X_ACCEL_BUFFERING, "no")?;
+    head.insert_header(X_REQUEST_ID, ctx.visit.id.as_str())?;
+    // Or its end would be that of the connection; h2 leaves it out.
+    head.insert_header(TRANSFER_ENCODING, "chunked")?;
+    Ok(head)
 }
 
 /// Media type and coding.

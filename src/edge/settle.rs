@@ -103,6 +103,12 @@ fn take_tap_out(session: &mut Session, ctx: &mut Ctx) {
 /// An answer that breaks after its head: where no event is half out the client gets an error
 /// event, and in any case no clean end.
 async fn break_off(session: &mut Session, ctx: &mut Ctx, refusal: &Refusal) {
+    if ctx.has_comments_only() {
+        ctx.answer.begin(200, true);
+        if let Some(entry) = &mut ctx.entry {
+            entry.head(200, Some("text/event-stream"), None);
+        }
+    }
     if ctx.answer.is_at_event_border() {
         if let Err(error) = outbox::finish_queue(&mut session.downstream_session).await {
             log::debug!("{}: half a comment is out: {error}", ctx.visit.id);

@@ -10,6 +10,7 @@
 
 mod beat;
 mod cork;
+mod early;
 pub(super) mod flow;
 mod hold;
 pub(super) mod outbox;
@@ -66,7 +67,7 @@ struct Tap {
 }
 
 /// Puts the tap between Pingora and the client.
-pub(super) fn put_in(session: &mut Session, body: Body, pulse: &Arc<Pulse>) -> Handle {
+pub(super) fn put_in(session: &mut Session, body: Body, flow: Flow, pulse: &Arc<Pulse>) -> Handle {
     let slot = Slot::default();
     let real = std::mem::replace(&mut session.downstream_session, Box::new(stand_in()));
     let tap = Tap {
@@ -75,7 +76,7 @@ pub(super) fn put_in(session: &mut Session, body: Body, pulse: &Arc<Pulse>) -> H
         uploaded: 0,
         pulse: Arc::clone(pulse),
         alarm: Box::pin(tokio::time::sleep_until(pulse.last_resort())),
-        flow: Flow::default(),
+        flow,
         outbox: Outbox::default(),
         slot: Arc::clone(&slot),
     };
@@ -206,6 +207,9 @@ impl SessionCustom for Tap {
                 return Err(error);
             }
             if let Some(overdue) = self.flow.overdue(Instant::now()) {
+                if overdue.head.is_some() {
+                    self.pulse.comments_only(overdue.comment);
+                }
                 self.outbox.put(overdue);
             }
             let next = self.next_due(idle);
@@ -275,6 +279,9 @@ impl SessionCustom for Tap {
         let tasks = self.flow.pass(tasks, Instant::now()).map_err(|why| self.hollow(why))?;
         if tasks.is_empty() {
             return Ok(false);
+        }
+        if tasks.iter().any(|task| matches!(task, HttpTask::Body(Some(_), _))) {
+            self.pulse.comments_only(false);
         }
         let written = self.real_mut().response_duplex_vec(tasks).await;
         self.pulse.beat();

@@ -1,12 +1,14 @@
 //! Another attempt: after every kind of failure, with the body intact, and never too late.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use http::Request;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::support::client::{Client, Ended, RawH1};
+use crate::support::client::{Answer, Client, Ended, RawH1};
 use crate::support::house::{Conf, House, KEY, keyed};
 use crate::support::openai::{chat, chat_answer, chat_stream, get, post};
 use crate::support::refused_addr;
@@ -81,49 +83,54 @@ async fn a_host_that_dies_under_load_fails_nobody() {
     assert_eq!(failed, 0, "of 400 calls");
 }
 
+/// A host whose streams get so far and no further: silent, without content, with some.
+async fn unfinished(h2: bool) -> Upstream {
+    let role = json!({"choices": [{"index": 0, "delta": {"role": "assistant"}}]}).to_string();
+    let said = chat_stream(&["a", "b"]);
+    let (only_role, first) = (role.len() + 8, said[0].len() + 8);
+    Upstream::start_as(h2, move |seen| match seen.target.as_str() {
+        "/v1/silent" => Reply::silence(),
+        "/v1/role" => Reply::sse([&role, &said[0]]).hang_after(only_role),
+        _ => Reply::sse(&said).hang_after(first),
+    })
+    .await
+}
+
+/// One stream; tells when it has begun, if its path is one of those that do.
+async fn streamed(addr: SocketAddr, path: &'static str, begins: mpsc::Sender<()>) -> Answer {
+    let mut client = Client::h1(addr).await;
+    let request = keyed(post(path, &chat("m", true, "hi")));
+    let mut reading = client.send(request).await.unwrap();
+    if path == "/v1/said" {
+        reading.next_piece().await.unwrap();
+        begins.send(()).await.unwrap();
+    }
+    reading.finish().await
+}
+
 /// Of the streams at a host that dies, those without content are answered elsewhere, and the others
 /// end with an error event.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_dies_under_streams_fails_those_with_content_only() {
     const EACH: usize = 40;
     for h2 in [false, true] {
-        let role =
-            || json!({"choices": [{"index": 0, "delta": {"role": "assistant"}}]}).to_string();
-        let said = chat_stream(&["a", "b"]);
-        let first = format!("data: {}\n\n", said[0]).len();
-        let mut dying = Upstream::start_as(h2, move |seen| match seen.target.as_str() {
-            "/v1/silent" => Reply::silence(),
-            "/v1/role" => Reply::sse([role(), said[0].clone()]).hang_after(role().len() + 8),
-            _ => Reply::sse(&said).hang_after(first),
-        })
-        .await;
+        let mut dying = unfinished(h2).await;
         let living = Upstream::start_as(h2, |_| Reply::sse(chat_stream(&["good"]))).await;
         let http = if h2 { "2" } else { "1.1" };
         let conf = Conf::to_hosts(&[&dying.url(), &living.url()])
             .upstream(&format!("balance = \"round-robin\"\nhttp = \"{http}\""))
             .table("[[route]]\nprefix = \"/\"\nhold = \"60s\"");
         let house = House::start(conf).await;
-        let addr = house.addr();
-        let (begins, mut begun) = mpsc::channel(EACH);
+        let (addr, (begins, mut begun)) = (house.addr(), mpsc::channel(EACH));
         let mut callers = JoinSet::new();
         for path in ["/v1/silent", "/v1/role", "/v1/said"].repeat(EACH) {
             let begins = begins.clone();
-            callers.spawn(async move {
-                let mut client = Client::h1(addr).await;
-                let request = keyed(post(path, &chat("m", true, "hi")));
-                let mut reading = client.send(request).await.unwrap();
-                if path == "/v1/said" {
-                    reading.next_piece().await.unwrap();
-                    begins.send(()).await.unwrap();
-                }
-                (path, reading.finish().await)
-            });
+            callers.spawn(async move { (path, streamed(addr, path, begins).await) });
         }
         let asked = dying.seen(3 * EACH / 2).await;
         for _ in 0..EACH {
             begun.recv().await.unwrap();
         }
-        let begun = asked.iter().filter(|seen| seen.target == "/v1/said").count();
         dying.stop().await;
         let mut broken = 0;
         for (path, answer) in callers.join_all().await {
@@ -133,10 +140,10 @@ async fn a_host_that_dies_under_streams_fails_those_with_content_only() {
                 broken += 1;
                 assert!(answer.text().contains("\"code\":\"upstream_broken\""), "{case}");
             } else {
-                assert_eq!(answer.ended, Ended::Whole, "{case}");
-                assert_eq!(answer.events().len(), 3, "{case}");
+                assert_eq!((&answer.ended, answer.events().len()), (&Ended::Whole, 3), "{case}");
             }
         }
+        let begun = asked.iter().filter(|seen| seen.target == "/v1/said").count();
         assert_eq!(broken, begun, "h2 {h2}: streams that had begun");
     }
 }

@@ -157,6 +157,86 @@ async fn a_comment_goes_into_the_silence_and_never_into_an_event() {
     }
 }
 
+const BEFORE: &str = "[[route]]\nprefix = \"/\"\nkeepalive = \"50ms\"\nkeepalive_before = true";
+
+#[tokio::test]
+async fn a_stream_can_begin_before_its_host_answers() {
+    for (h2_upstream, h2_client) in SIDES {
+        let (gate, asked) = (Gate::new(), AtomicBool::new(false));
+        let step = gate.clone();
+        // The first attempt dies in its silence; comments are all that is out, so there is another.
+        let script = move |_: &_| match asked.swap(true, Ordering::Relaxed) {
+            false => Reply::sse(["lost"]).wait_for(&step).reset_at_once(),
+            true => frames(&events(&["a"])).wait_for(&step),
+        };
+        let up = Upstream::start_as(h2_upstream, script).await;
+        let house = House::start(Conf::to(&up).table(BEFORE)).await;
+        let mut client = client(&house, h2_client).await;
+        let mut stream = Stream::of(&mut client, "/v1/here").await;
+        let case = format!("h2 {h2_upstream} {h2_client}");
+        let headers = &stream.reading.headers;
+        assert_eq!(
+            (stream.reading.status, &headers["content-type"]),
+            (200, &"text/event-stream".parse().unwrap())
+        );
+        stream.until(COMMENT).await;
+        gate.step();
+        up.seen(2).await;
+        stream.until(&format!("{COMMENT}{COMMENT}")).await;
+        gate.step();
+        let answer = stream.reading.finish().await;
+        assert_eq!(answer.ended, Ended::Whole, "{case}: {}", answer.text());
+        assert_eq!(answer.text().replace(COMMENT, ""), events(&["a"]).concat(), "{case}");
+        let line = house.log().await.pop().unwrap();
+        assert_eq!((&line["ended"], &line["attempts"]), (&json!("done"), &json!(2)), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn what_turns_out_to_be_no_stream_is_told_in_an_event() {
+    for h2_client in [false, true] {
+        let gate = Gate::new();
+        let step = gate.clone();
+        let up = Upstream::start(move |_| {
+            Reply::json(400, &json!({"error": {"code": "theirs"}})).wait_for(&step)
+        })
+        .await;
+        let house = House::start(Conf::to(&up).table(BEFORE)).await;
+        let mut client = client(&house, h2_client).await;
+        let mut stream = Stream::of(&mut client, "/v1/here").await;
+        stream.until(COMMENT).await;
+        gate.open();
+        let answer = stream.reading.finish().await;
+        assert_eq!(answer.ended, Ended::Whole);
+        let told = answer.text().replace(COMMENT, "");
+        assert_eq!(told, "data: {\"error\":{\"code\":\"theirs\"}}\n\n", "h2 {h2_client}");
+        // Whoever wants no stream gets the status, however long it takes.
+        let plain = house.ask(post("/v1/x", &chat("m", false, "hi"))).await;
+        assert_eq!((plain.status, plain.json()["error"]["code"].as_str()), (400, Some("theirs")));
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_is_gone_is_told_in_an_event_too() {
+    let gate = Gate::new();
+    let step = gate.clone();
+    let up = Upstream::start(move |_| Reply::sse(["lost"]).wait_for(&step).reset_at_once()).await;
+    let conf = Conf::to(&up).upstream("retry = { attempts = 2, backoff = \"1ms\" }").table(BEFORE);
+    let house = House::start(conf).await;
+    let mut client = house.client().await;
+    let mut stream = Stream::of(&mut client, "/v1/here").await;
+    stream.until(COMMENT).await;
+    gate.open();
+    let answer = stream.reading.finish().await;
+    assert!(answer.ended.is_cut(), "{:?} {}", answer.ended, answer.text());
+    assert!(answer.text().contains("\"code\":\"upstream_broken\""), "{}", answer.text());
+    let line = house.log().await.pop().unwrap();
+    assert_eq!(
+        (&line["ended"], &line["error"]),
+        (&json!("upstream_cut"), &json!("upstream_broken"))
+    );
+}
+
 /// A stream that is read to some text.
 struct Stream {
     reading: Reading,

@@ -4,7 +4,6 @@
 //! believed to be watched) the key is refused; where it is only less than hoped, it is said.
 //! Defaults are passed over: nobody asked for them.
 
-use crate::config::Kind;
 use crate::config::findings::Findings;
 use crate::config::raw::{self, Raw};
 
@@ -14,14 +13,6 @@ pub(super) fn refuse_or_say(raw: &Raw, findings: &mut Findings<'_>) {
         refuse(&format!("{path}.health"), said.health.is_some(), findings);
         let usual = raw::Keepalive::default().max;
         say(&format!("{path}.keepalive.max"), said.keepalive.max != usual, findings);
-    }
-    let usual = raw::Route::default();
-    // A general route has none of these, so what is shown of it is always "off".
-    let read = |route: &&raw::Route| route.kind == Kind::Openai;
-    for (index, said) in raw.route.iter().enumerate().filter(|(_, route)| read(route)) {
-        let path = format!("route[{index}]");
-        let before = said.keepalive_before != usual.keepalive_before;
-        say(&format!("{path}.keepalive_before"), before, findings);
     }
 }
 

@@ -5,6 +5,7 @@
 //! called while nothing comes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use pingora::http::ResponseHeader;
@@ -12,6 +13,7 @@ use pingora::protocols::http::HttpTask;
 use tokio::time::Instant;
 
 use super::beat::{Beat, COMMENT};
+use super::early::{Early, Told};
 use super::hold::{HELD_MOST, Held, Hold};
 use crate::retry::{self, Attempt, Failure, Policy, Verdict};
 use crate::route::Streaming;
@@ -32,7 +34,8 @@ pub(in crate::edge) struct Chances {
 
 /// One answer.
 #[derive(Debug, Default)]
-pub(super) struct Flow {
+pub(in crate::edge) struct Flow {
+    early: Early,
     opening: Option<Opening>,
     held: Option<HeldBack>,
     beat: Option<Beat>,
@@ -40,7 +43,8 @@ pub(super) struct Flow {
 
 #[derive(Debug)]
 struct HeldBack {
-    head: Box<ResponseHeader>,
+    /// `None` when one of our own is out.
+    head: Option<Box<ResponseHeader>>,
     hold: Hold,
     chances: Chances,
 }
@@ -51,6 +55,8 @@ pub(super) struct Overdue {
     /// The head, unless it is out.
     pub(super) head: Option<Box<ResponseHeader>>,
     pub(super) pieces: Vec<Bytes>,
+    /// It is nothing but comments.
+    pub(super) comment: bool,
 }
 
 // === impl Chances ===
@@ -65,6 +71,12 @@ impl Chances {
 // === impl Flow ===
 
 impl Flow {
+    /// An answer that begins with `head` and a comment when its host is silent for so long.
+    pub(in crate::edge) fn before(head: Box<ResponseHeader>, silence: Duration) -> Self {
+        let beat = Some(Beat::new(silence, Instant::now()));
+        Self { early: Early::Ready(head), beat, ..Self::default() }
+    }
+
     /// The head that comes next is that of a stream.
     pub(super) fn open(&mut self, opening: Opening) {
         self.opening = Some(opening);
@@ -80,15 +92,16 @@ impl Flow {
         tasks: Vec<HttpTask>,
         now: Instant,
     ) -> Result<Vec<HttpTask>, Failure> {
-        if self.opening.is_none() && self.held.is_none() {
+        if self.opening.is_none() && self.held.is_none() && matches!(self.early, Early::No) {
             self.note(&tasks, now);
             return Ok(tasks);
         }
         let mut out = Vec::with_capacity(tasks.len());
         for task in tasks {
-            match self.held.take() {
-                Some(held) => self.sift(held, task, now, &mut out)?,
-                None => self.begin(task, now, &mut out),
+            match (self.held.take(), &mut self.early) {
+                (Some(held), _) => self.sift(held, task, now, &mut out)?,
+                (None, Early::Told(told)) => tell(told, task, &mut out),
+                (None, _) => self.begin(task, now, &mut out),
             }
         }
         self.note(&out, now);
@@ -113,26 +126,55 @@ impl Flow {
             for piece in &pieces {
                 self.note_piece(piece, now);
             }
-            return Some(Overdue { head: Some(held.head), pieces });
+            return Some(Overdue { head: held.head, pieces, comment: false });
         }
         self.beat.as_mut()?.sent(now);
-        Some(Overdue { head: None, pieces: vec![Bytes::from_static(COMMENT)] })
+        let head = match std::mem::take(&mut self.early) {
+            Early::Ready(head) => {
+                self.early = Early::Begun;
+                Some(head)
+            }
+            early => {
+                self.early = early;
+                None
+            }
+        };
+        Some(Overdue { head, pieces: vec![Bytes::from_static(COMMENT)], comment: true })
     }
 
     fn begin(&mut self, task: HttpTask, now: Instant, out: &mut Vec<HttpTask>) {
-        let HttpTask::Header(head, false) = task else { return out.push(task) };
-        let opening = self.opening.take_if(|_| !head.status.is_informational());
-        let Some(Opening { rules, chances }) = opening else {
-            return out.push(HttpTask::Header(head, false));
+        let (head, end) = match task {
+            HttpTask::Header(head, end) if !head.status.is_informational() => (head, end),
+            task => return out.push(task),
         };
+        let begun = matches!(self.early, Early::Begun);
+        let Some(Opening { rules, chances }) = self.opening.take_if(|_| !end) else {
+            return self.begin_plain(head, end, out);
+        };
+        self.early = Early::No;
         self.beat = rules.keepalive.map(|every| Beat::new(every, now));
+        let head = (!begun).then_some(head);
         match rules.hold {
             Some(patience) => {
                 let hold = Hold::new(HELD_MOST, now + patience);
                 self.held = Some(HeldBack { head, hold, chances });
             }
-            None => out.push(HttpTask::Header(head, false)),
+            None => out.extend(head.map(|head| HttpTask::Header(head, false))),
         }
+    }
+
+    /// The host's answer is no stream.
+    fn begin_plain(&mut self, head: Box<ResponseHeader>, end: bool, out: &mut Vec<HttpTask>) {
+        self.beat = None;
+        if !matches!(self.early, Early::Begun) {
+            self.early = Early::No;
+            return out.push(HttpTask::Header(head, end));
+        }
+        let mut told = Told::new(head.status);
+        if end {
+            tell(&mut told, HttpTask::Done, out);
+        }
+        self.early = Early::Told(told);
     }
 
     /// One more task of an answer that is held.
@@ -204,8 +246,22 @@ impl HeldBack {
     }
 }
 
-fn release(head: Box<ResponseHeader>, pieces: Vec<Bytes>, out: &mut Vec<HttpTask>) {
-    out.push(HttpTask::Header(head, false));
+/// One more task of an answer that is told in an event.
+fn tell(told: &mut Told, task: HttpTask, out: &mut Vec<HttpTask>) {
+    let end = task.is_end();
+    match task {
+        HttpTask::Body(Some(piece), _) => told.push(&piece),
+        HttpTask::Failed(_) => return out.push(task),
+        _ => {}
+    }
+    if end {
+        out.push(HttpTask::Body(Some(told.event()), false));
+        out.push(HttpTask::Done);
+    }
+}
+
+fn release(head: Option<Box<ResponseHeader>>, pieces: Vec<Bytes>, out: &mut Vec<HttpTask>) {
+    out.extend(head.map(|head| HttpTask::Header(head, false)));
     out.extend(pieces.into_iter().map(|piece| HttpTask::Body(Some(piece), false)));
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Outbox {
 
 impl Outbox {
     pub(super) fn put(&mut self, overdue: Overdue) {
-        let Overdue { head, pieces } = overdue;
+        let Overdue { head, pieces, .. } = overdue;
         self.head = head.or(self.head.take());
         self.pieces.extend(pieces);
     }

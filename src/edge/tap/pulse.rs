@@ -56,6 +56,8 @@ struct State {
     waiting: bool,
     cause: Option<Cause>,
     opening: Option<Opening>,
+    /// A head of our own is out, and comments; another answer can still follow.
+    comments_only: bool,
 }
 
 // === impl Cause ===
@@ -88,7 +90,13 @@ impl Due {
 impl Pulse {
     /// A clock for a request that arrived at `arrived`.
     pub(in crate::edge) fn new(limits: Timeouts, arrived: Instant) -> Self {
-        let state = State { last: Instant::now(), waiting: false, cause: None, opening: None };
+        let state = State {
+            last: Instant::now(),
+            waiting: false,
+            cause: None,
+            opening: None,
+            comments_only: false,
+        };
         let total_by = arrived + limits.total;
         Self { limits, total_by, state: Mutex::new(state), cork: Cork::out() }
     }
@@ -140,6 +148,16 @@ impl Pulse {
     /// What was said of the stream whose head comes now.
     pub(in crate::edge) fn opening(&self) -> Option<Opening> {
         self.state.lock().opening.take()
+    }
+
+    /// Notes whether all that is out of an answer is a head of our own and comments.
+    pub(in crate::edge) fn comments_only(&self, so: bool) {
+        self.state.lock().comments_only = so;
+    }
+
+    /// Whether that is all.
+    pub(in crate::edge) fn has_comments_only(&self) -> bool {
+        self.state.lock().comments_only
     }
 
     /// Notes why the request ends.

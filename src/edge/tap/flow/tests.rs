@@ -34,7 +34,7 @@ fn flow(last: bool, hold: Option<Duration>) -> Flow {
         keys_left: 0,
         wanted: None,
     };
-    let rules = Streaming { keepalive: Some(KEEPALIVE), hold };
+    let rules = Streaming { keepalive: Some(KEEPALIVE), before: false, hold };
     let mut flow = Flow::default();
     flow.open(Opening { rules, chances: Chances { policy: Arc::new(policy), facts } });
     flow
