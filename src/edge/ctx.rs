@@ -141,10 +141,11 @@ impl Drop for InFlight {
 impl Tapped {
     /// A connection for the next attempt is there. One that carries other requests too is left
     /// alone, and without a tap nobody would pull the cork.
-    pub(super) fn connected(&self, peer: &HttpPeer, socket: RawFd) {
+    pub(super) fn connected(&self, peer: &HttpPeer, socket: RawFd) -> pingora::Result<()> {
         if let (Some(_), Some(pulse), ALPN::H1) = (&self.handle, &self.pulse, &peer.options.alpn) {
             pulse.cork.put_in(socket);
         }
+        Ok(())
     }
 }
 

@@ -37,6 +37,7 @@ use pingora::{Error, Result};
 pub use build::{Edge, Rooms};
 pub use ctx::Ctx;
 pub use front::Door;
+pub use wire::Probe;
 
 #[async_trait]
 impl ProxyHttp for Edge {
@@ -71,8 +72,7 @@ impl ProxyHttp for Edge {
         _: Option<&pingora::protocols::Digest>,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        ctx.tap.connected(peer, socket);
-        Ok(())
+        ctx.tap.connected(peer, socket)
     }
 
     fn fail_to_connect(

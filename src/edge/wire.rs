@@ -19,6 +19,9 @@ use rustls_pki_types::pem::PemObject;
 use crate::config::{HttpVersion, Timeouts, Upstream};
 use crate::metrics::{HostMetrics, Metrics};
 use crate::pool::Host;
+pub use probe::Probe;
+
+mod probe;
 
 /// What Pingora must know of an upstream beyond its hosts.
 pub(super) struct Wire {

@@ -12,6 +12,7 @@ mod floors;
 mod hooks;
 mod leave;
 mod log;
+mod probe;
 mod service;
 mod steer;
 mod stream;

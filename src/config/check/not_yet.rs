@@ -1,8 +1,8 @@
 //! Keys of the design that this version reads and checks, but does not act on.
 //!
 //! Why not silently: who writes a key relies on it. Where that would be dangerous (a request that
-//! goes around a proxy, a dead host believed to be watched) the key is refused; where it is only
-//! less than hoped, it is said. Defaults are passed over: nobody asked for them.
+//! goes around a proxy) the key is refused; where it is only less than hoped, it is said. Defaults
+//! are passed over: nobody asked for them.
 
 use crate::config::Kind;
 use crate::config::findings::Findings;
@@ -12,7 +12,6 @@ pub(super) fn refuse_or_say(raw: &Raw, findings: &mut Findings<'_>) {
     for (index, said) in raw.upstream.iter().enumerate() {
         let path = format!("upstream[{index}]");
         refuse(&format!("{path}.proxy"), said.proxy.is_some(), findings);
-        refuse(&format!("{path}.health"), said.health.is_some(), findings);
         let usual = raw::Keepalive::default().max;
         say(&format!("{path}.keepalive.max"), said.keepalive.max != usual, findings);
     }
