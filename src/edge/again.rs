@@ -17,6 +17,7 @@ use super::ctx::Ctx;
 use super::ended::answered;
 use super::pulse::Cause;
 use super::steer::{Again, Attempts};
+use super::wire::Line;
 use crate::pool::{Blame, Outcome, Why};
 use crate::retry::{self, Attempt, Failure, Verdict};
 use crate::wire::after;
@@ -142,7 +143,8 @@ impl Edge {
         let facts = Attempt {
             failure,
             committed: answered(&session.downstream_session),
-            sent: !matches!(failure, Failure::Connect | Failure::Tls),
+            sent: !matches!(failure, Failure::Connect | Failure::Tls)
+                && !attempts.line.as_ref().is_some_and(Line::was_shut),
             replayable: !session.downstream_session.retry_buffer_truncated()
                 && !session.is_upgrade_req(),
             attempts: attempts.count - attempts.stale,

@@ -66,13 +66,13 @@ impl ProxyHttp for Edge {
     async fn connected_to_upstream(
         &self,
         _: &mut Session,
-        _: bool,
+        reused: bool,
         peer: &HttpPeer,
         socket: std::os::fd::RawFd,
         _: Option<&pingora::protocols::Digest>,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        ctx.tap.connected(peer, socket)
+        ctx.connected(peer, socket, reused)
     }
 
     fn fail_to_connect(

@@ -6,8 +6,8 @@
 
 use http::Version;
 use http::header::{
-    ACCEPT_ENCODING, ALT_SVC, AUTHORIZATION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE, EXPECT,
-    FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE,
+    ACCEPT_ENCODING, ALT_SVC, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE,
+    EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE,
     SEC_WEBSOCKET_PROTOCOL, SET_COOKIE, TRANSFER_ENCODING, VIA,
 };
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -16,6 +16,7 @@ use pingora::{Error, ErrorType, OrErr, Result};
 
 use super::admit::{API_KEY, WEBSOCKET_KEY, X_API_KEY};
 use super::ctx::{Aim, Ctx};
+use super::wire::Line;
 use crate::pool::{Host, Lease};
 use crate::secret::Secret;
 
@@ -75,6 +76,10 @@ pub(super) fn outbound(
     if ctx.entry.is_some() {
         // What goes into the chat log must be readable.
         request.remove_header(&ACCEPT_ENCODING);
+    }
+    let once = ctx.attempts.line.as_ref().is_some_and(Line::is_for_once);
+    if once && request.version != Version::HTTP_2 && !session.is_upgrade_req() {
+        request.insert_header(CONNECTION, "close")?;
     }
     if let Some(body) = ctx.heard.body.as_ref().filter(|body| !body.is_empty()) {
         sized(request, body.len())?;

@@ -23,6 +23,8 @@ use crate::route::refuse_path;
 pub(super) struct Attempts {
     /// The place at the host of the attempt under way.
     pub(super) load: Option<Load>,
+    /// Its connection.
+    pub(super) line: Option<wire::Line>,
     /// The upstream's key for it.
     pub(super) key: Option<Lease>,
     /// Attempts begun.
@@ -94,6 +96,7 @@ impl Edge {
         pulse.beat();
         let mut peer = self.wires[aim.upstream].peer(pick.load.host(), pick.address);
         wire::limit(&mut peer, upstream.timeouts, pulse.left());
+        ctx.attempts.line = Some(self.wires[aim.upstream].line(pick.load.host(), &mut peer));
         if let Some(entry) = &mut ctx.entry {
             entry.via(&pick.load.host().label);
         }
@@ -107,6 +110,8 @@ impl Attempts {
     async fn next(&mut self, upstream: &Upstream, keyed: bool) -> Result<Picked, NoHost> {
         let verdict = self.again.take();
         let held = self.load.take();
+        // What is left of its connection is idle, however long the wait.
+        self.line = None;
         let same = match verdict {
             Some(Again::Stale) => held,
             Some(Again::After(wait)) => {

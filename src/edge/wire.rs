@@ -19,8 +19,11 @@ use rustls_pki_types::pem::PemObject;
 use crate::config::{HttpVersion, Timeouts, Upstream};
 use crate::metrics::{HostMetrics, Metrics};
 use crate::pool::Host;
+use idle::Idle;
+pub(super) use idle::Line;
 pub use probe::Probe;
 
+mod idle;
 mod probe;
 
 /// What Pingora must know of an upstream beyond its hosts.
@@ -29,6 +32,8 @@ pub(super) struct Wire {
     ca: Option<Arc<CaType>>,
     keepalive: Duration,
     group: u64,
+    /// In the order of the upstream's hosts.
+    idle: Vec<Arc<Idle>>,
     /// In the order of the upstream's hosts.
     pub(super) hosts: Vec<HostMetrics>,
 }
@@ -53,6 +58,7 @@ impl Wire {
             ca: section.ca.as_deref().map(read_ca).transpose()?,
             keepalive: section.keepalive.idle,
             group: index as u64 + 1,
+            idle: hosts.iter().map(|_| Idle::up_to(section.keepalive.max)).collect(),
             hosts: counters.collect(),
         })
     }
@@ -66,6 +72,11 @@ impl Wire {
         peer.options.max_h2_streams = H2_STREAMS;
         peer.options.idle_timeout = Some(self.keepalive);
         peer
+    }
+
+    /// Takes part in the count of the connections to a host, for an attempt with this peer.
+    pub(super) fn line(&self, host: &Host, peer: &mut HttpPeer) -> Line {
+        self.idle[host.at].line(peer)
     }
 }
 

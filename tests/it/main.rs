@@ -10,6 +10,7 @@ mod conf;
 mod failure;
 mod floors;
 mod hooks;
+mod idle;
 mod leave;
 mod log;
 mod probe;

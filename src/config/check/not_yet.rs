@@ -12,8 +12,6 @@ pub(super) fn refuse_or_say(raw: &Raw, findings: &mut Findings<'_>) {
     for (index, said) in raw.upstream.iter().enumerate() {
         let path = format!("upstream[{index}]");
         refuse(&format!("{path}.proxy"), said.proxy.is_some(), findings);
-        let usual = raw::Keepalive::default().max;
-        say(&format!("{path}.keepalive.max"), said.keepalive.max != usual, findings);
     }
     let usual = raw::Route::default();
     // A general route has none of these, so what is shown of it is always "off".
