@@ -140,15 +140,16 @@ impl Edge {
         let upstream = &self.upstreams[aim.upstream];
         let attempts = &mut ctx.attempts;
         let hosts = upstream.hosts().len();
+        let was_shut = attempts.line.as_ref().is_some_and(Line::was_shut);
         let facts = Attempt {
             failure,
             committed: answered(&session.downstream_session),
-            sent: !matches!(failure, Failure::Connect | Failure::Tls)
-                && !attempts.line.as_ref().is_some_and(Line::was_shut),
+            sent: !matches!(failure, Failure::Connect | Failure::Tls) && !was_shut,
             replayable: !session.downstream_session.retry_buffer_truncated()
                 && !session.is_upgrade_req(),
             attempts: attempts.count - attempts.stale,
-            stale: attempts.stale,
+            // Each one that was shut is gone from the pool for good: however many, they are free.
+            stale: if was_shut { 0 } else { attempts.stale },
             left: pulse.left(),
             hosts_left: hosts.saturating_sub(attempts.tried.len() + 1),
             hosts,

@@ -111,7 +111,10 @@ impl Attempts {
         let verdict = self.again.take();
         let held = self.load.take();
         // What is left of its connection is idle, however long the wait.
-        self.line = None;
+        if self.line.take().is_some_and(|line| line.was_shut()) {
+            // There may be more of them; in a moment Pingora will have seen the end of them all.
+            tokio::task::yield_now().await;
+        }
         let same = match verdict {
             Some(Again::Stale) => held,
             Some(Again::After(wait)) => {
