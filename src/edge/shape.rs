@@ -16,6 +16,7 @@ use pingora::{Error, ErrorType, OrErr, Result};
 
 use super::admit::{API_KEY, WEBSOCKET_KEY, X_API_KEY};
 use super::ctx::{Aim, Ctx};
+use super::wire::Line;
 use crate::pool::{Host, Lease};
 use crate::secret::Secret;
 
@@ -76,8 +77,8 @@ pub(super) fn outbound(
         // What goes into the chat log must be readable.
         request.remove_header(&ACCEPT_ENCODING);
     }
-    let once = ctx.attempts.line.as_mut().is_some_and(|line| line.speaks(request.version));
-    if once && !session.is_upgrade_req() {
+    let once = ctx.attempts.line.as_ref().is_some_and(Line::is_for_once);
+    if once && request.version != Version::HTTP_2 && !session.is_upgrade_req() {
         request.insert_header(CONNECTION, "close")?;
     }
     if let Some(body) = ctx.heard.body.as_ref().filter(|body| !body.is_empty()) {

@@ -39,6 +39,9 @@ pub(super) struct Attempts {
     pub(super) again: Option<Again>,
 }
 
+/// So long a connection that was shut may still be in the pool.
+const MOMENT: Duration = Duration::from_millis(1);
+
 /// How the next attempt begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Again {
@@ -113,7 +116,7 @@ impl Attempts {
         // What is left of its connection is idle, however long the wait.
         if self.line.take().is_some_and(|line| line.was_shut()) {
             // There may be more of them; in a moment Pingora will have seen the end of them all.
-            tokio::task::yield_now().await;
+            tokio::time::sleep(MOMENT).await;
         }
         let same = match verdict {
             Some(Again::Stale) => held,

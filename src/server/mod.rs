@@ -1,4 +1,4 @@
-//! The whole house: builds the rooms from their sections, opens the listeners, runs, drains, ends.
+//! The whole house: builds the rooms, opens the listeners, runs, asks the hosts how they are, ends.
 //!
 //! Why not Pingora's `Server`: its shutdown sleeps for the whole grace even when idle, it panics on
 //! an address in use, and it cannot say which port it got. Its listeners, its HTTP and its proxy

@@ -11,7 +11,6 @@ use crate::support::openai::{chat, chat_answer, post};
 use crate::support::upstream::{Gate, Reply, Seen, Upstream};
 
 const AT_ONCE: usize = 8;
-const MANY: usize = 40;
 
 fn ask() -> Request<Bytes> {
     keyed(post("/v1/chat/completions", &chat("m", false, "hi")))
@@ -83,7 +82,6 @@ async fn with_none_kept_each_request_has_its_own_connection() {
     up.all_closed().await;
     assert!(up.ledger().iter().all(|entry| entry.seen.header("connection") == Some("close")));
 
-    // Over h2 a connection may serve those who come while it is in use.
     let up = Upstream::start_h2c(hello).await;
     let house = House::start(keeping(Conf::to(&up), 0)).await;
     let mut client = house.client().await;
@@ -103,39 +101,6 @@ async fn over_h2_one_connection_is_enough_and_is_kept() {
         assert_eq!(client.ask(ask()).await.status, 200);
     }
     assert_eq!((up.connections(), up.open_connections()), (1, 1));
-}
-
-/// Those who wait take over what the others give back, and find it shut. A websocket cannot be sent
-/// twice, so it must not have been sent once.
-#[tokio::test]
-async fn who_gets_a_connection_that_was_shut_gets_another_one() {
-    let gate = Gate::new();
-    let step = gate.clone();
-    let up = Upstream::start(move |seen| match seen.target.as_str() {
-        "/v1/realtime" => Reply::websocket(),
-        _ => Reply::json(200, &chat_answer("x")).wait_for(&step),
-    })
-    .await;
-    let full = format!("max_in_flight = {MANY}\neject = {{ after = 1 }}");
-    let house = House::start(keeping(Conf::to(&up).upstream(&full), 1)).await;
-    let addr = house.addr();
-    let mut calls = JoinSet::new();
-    for _ in 0..MANY {
-        calls.spawn(async move { Client::h1(addr).await.ask(ask()).await.status });
-    }
-    up.seen(MANY).await;
-    for _ in 0..MANY {
-        calls.spawn(async move {
-            let bearer = format!("Bearer {KEY}");
-            let headers = [("authorization", bearer.as_str())];
-            WebSocket::open(addr, "/v1/realtime", &headers).await.err().unwrap_or(200)
-        });
-    }
-    let queued = |status: &serde_json::Value| status["upstreams"][0]["queued"] == MANY;
-    house.status_is("all queued", queued).await;
-    gate.open();
-    assert_eq!(calls.join_all().await, [200; 2 * MANY]);
-    assert_eq!(up.ledger().len(), 2 * MANY, "nothing was sent twice");
 }
 
 /// Connections are given back, shut and taken again all the time: requests that can be sent again,

@@ -3,22 +3,19 @@
 //! Why our own count: Pingora bounds the idle connections to all hosts together, and whether one is
 //! kept is asked of the peer before its request has begun, when nobody knows how many will be idle
 //! at its end. So each connection is counted while it is used ([`Line`]) and until it is closed
-//! ([`Bell`], which Pingora rings). One of HTTP/1.1 that is given back while enough are idle is shut
-//! down; Pingora sees the end of it, and takes it out of its pool.
+//! ([`Bell`], which Pingora rings). One that is given back while enough are idle is shut down; Pingora
+//! sees the end of it at once, and takes it out of its pool.
 //!
 //! The traps: a socket's number is free for another one as soon as it is closed, so one is shut down
-//! under the lock that its closing needs as well. Until Pingora has looked, the pool may still hand
-//! out one that was shut down: that attempt ends before a byte of it was sent, and goes again. And
-//! an h2 connection that dies in the pool is a failure to connect, held against the host: so those
-//! are left to Pingora's clock, which is set to nothing where there are too many already.
+//! under the lock that its closing needs as well. And until Pingora has looked, the pool may still
+//! hand one out that was shut down: that attempt ends before a byte of it was sent, and goes again
+//! a moment later. (Over h2 Pingora may look first; a broken pipe there is a reason to connect anew.)
 
 use std::collections::HashMap;
 use std::net::Shutdown;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use http::Version;
 use parking_lot::Mutex;
 use pingora::upstreams::peer::{HttpPeer, Tracer, Tracing};
 use pingora::{Error, ErrorType, Result};
@@ -36,8 +33,6 @@ struct Open {
     by_socket: HashMap<RawFd, Connection>,
     /// How many of them nobody uses; those that were shut down not among them.
     idle: usize,
-    /// Some of them speak h2.
-    speaks_h2: bool,
     /// Counted from the start.
     made: u64,
 }
@@ -65,7 +60,6 @@ pub(in crate::edge) struct Line {
     idle: Arc<Idle>,
     made: Made,
     using: Option<Name>,
-    is_h1: bool,
     was_shut: bool,
 }
 
@@ -85,23 +79,16 @@ impl Idle {
 
     /// For an attempt at this host, which will use the peer.
     pub(super) fn line(self: &Arc<Self>, peer: &mut HttpPeer) -> Line {
-        let too_many = {
-            let open = self.open.lock();
-            open.speaks_h2 && open.by_socket.len() > self.most
-        };
-        if self.most == 0 || too_many {
-            peer.options.idle_timeout = Some(Duration::ZERO);
-        }
         let made = Made::default();
         let bell = Bell { idle: Arc::clone(self), made: Arc::clone(&made) };
         peer.options.tracer = Some(Tracer(Box::new(bell)));
-        Line { idle: Arc::clone(self), made, using: None, is_h1: false, was_shut: false }
+        Line { idle: Arc::clone(self), made, using: None, was_shut: false }
     }
 
     /// Another request on a connection, `new` for whoever made it; `None` when it was shut down.
     fn begin(&self, socket: RawFd, new: Option<&Made>) -> Option<Name> {
         let mut open = self.open.lock();
-        let Open { by_socket, idle, made, .. } = &mut *open;
+        let Open { by_socket, idle, made } = &mut *open;
         *made += 1;
         let fresh = Connection { nth: *made, users: 0, has_bell: false, shut: false };
         let connection = by_socket.entry(socket).or_insert(fresh);
@@ -117,8 +104,8 @@ impl Idle {
         Some(name)
     }
 
-    /// One request less on a connection, which may be shut down for it.
-    fn end(&self, (socket, nth): Name, may_shut: bool) {
+    /// One request less on a connection.
+    fn end(&self, (socket, nth): Name) {
         let mut open = self.open.lock();
         let Open { by_socket, idle, .. } = &mut *open;
         let Some(connection) = by_socket.get_mut(&socket).filter(|it| it.nth == nth) else {
@@ -130,7 +117,7 @@ impl Idle {
         }
         if !connection.has_bell {
             by_socket.remove(&socket);
-        } else if *idle < self.most || !may_shut {
+        } else if *idle < self.most {
             *idle += 1;
         } else {
             connection.shut = true;
@@ -184,20 +171,16 @@ impl Line {
         self.was_shut
     }
 
-    /// What is spoken on it; whether it is for one request.
-    pub(in crate::edge) fn speaks(&mut self, version: Version) -> bool {
-        self.is_h1 = version != Version::HTTP_2;
-        if !self.is_h1 {
-            self.idle.open.lock().speaks_h2 = true;
-        }
-        self.is_h1 && self.idle.most == 0
+    /// Whether connections to this host are for one request each.
+    pub(in crate::edge) fn is_for_once(&self) -> bool {
+        self.idle.most == 0
     }
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
         if let Some(name) = self.using.take() {
-            self.idle.end(name, self.is_h1);
+            self.idle.end(name);
         }
     }
 }
@@ -244,7 +227,6 @@ mod tests {
         fn new(idle: &Arc<Idle>) -> (Self, Line) {
             let (wire, mut line) = Self::made(idle);
             line.connected(wire.ours.as_raw_fd(), false).unwrap();
-            line.speaks(Version::HTTP_11);
             (wire, line)
         }
 
@@ -252,7 +234,6 @@ mod tests {
         fn again(&self, idle: &Arc<Idle>) -> (Line, Result<()>) {
             let (_, mut line) = Self::made(idle);
             let connected = line.connected(self.ours.as_raw_fd(), true);
-            line.speaks(Version::HTTP_11);
             (line, connected)
         }
 
@@ -300,21 +281,14 @@ mod tests {
     }
 
     #[test]
-    fn one_that_several_share_is_idle_after_the_last_of_them_and_left_to_pingora() {
-        let idle = Idle::up_to(1);
-        let connections: Vec<_> = (0..2).map(|_| Wire::new(&idle)).collect();
-        for (mut wire, mut first) in connections {
-            let (mut second, _) = wire.again(&idle);
-            assert!(!first.speaks(Version::HTTP_2) && !second.speaks(Version::HTTP_2));
-            let before = count(&idle).0;
-            drop(first);
-            assert_eq!(count(&idle).0, before);
-            drop(second);
-            assert!(!wire.is_shut() && count(&idle).0 == before + 1);
-        }
-        let mut peer = HttpPeer::new(("127.0.0.1", 1), false, String::new());
-        drop(idle.line(&mut peer));
-        assert_eq!(peer.options.idle_timeout, Some(Duration::ZERO), "two are too many");
+    fn one_that_several_share_is_idle_after_the_last_of_them() {
+        let idle = Idle::up_to(0);
+        let (mut wire, first) = Wire::new(&idle);
+        let (second, _) = wire.again(&idle);
+        drop(first);
+        assert!(!wire.is_shut());
+        drop(second);
+        assert!(wire.is_shut());
     }
 
     #[test]
@@ -353,7 +327,6 @@ mod tests {
         (wire, ended) = Wire::made(&idle);
         wire.bell.0.on_disconnected();
         ended.connected(wire.ours.as_raw_fd(), false).unwrap();
-        assert!(ended.speaks(Version::HTTP_11), "it is for once");
         drop(ended);
         assert!(!wire.is_shut(), "closed before it was counted");
         assert_eq!(count(&idle), (0, 0));
