@@ -10,7 +10,7 @@
 //! ```text
 //! 6  main (the binary), demo     the command line; a tour
 //!    console                     the process's own log
-//! 5  server                      builds the rooms, opens the listeners, drains; sees all of Config
+//! 5  server                      builds the rooms, opens the listeners, probes, drains; sees all of Config
 //! 4  edge                        TIME: what happens to a request, phase by phase
 //!    admin                       the second listener: health, metrics, status
 //! 3  user route retry pool chatlog

@@ -10,7 +10,6 @@ use super::{Access, ChatLog, Config};
 mod address;
 mod host;
 mod key;
-mod not_yet;
 mod pool;
 mod proxy;
 mod route;
@@ -31,7 +30,6 @@ pub(super) fn check(raw: &Raw, findings: &mut Findings<'_>) -> Option<Config> {
     let routes = route::routes(&raw.route, &raw.upstream, findings);
     let keys = key::keys(&raw.key, raw.access.unknown_keys, findings);
     let chat_log = chat_log(&raw.chat_log, findings);
-    not_yet::refuse_or_say(raw, findings);
     Some(Config {
         server: server?,
         admin: admin?,

@@ -41,6 +41,7 @@ const FULL: &str = r#"
     balance = "round-robin"
     max_in_flight = 4
     queue = { size = 0, wait = "1500ms" }
+    health = { path = "/health?deep=1", rise = 1 }
     eject = { after = 1, first = "250ms", most = "250ms" }
     retry = { attempts = 1, on = [503, "reset"], backoff = "0s" }
     keepalive = { idle = "5s", max = 0 }

@@ -16,6 +16,7 @@ use super::ctx::Ctx;
 use super::steer::{Again, Attempts};
 use super::tap::flow::{Chances, Opening};
 use super::tap::pulse::Cause;
+use super::wire::Line;
 use super::{Edge, relay};
 use crate::pool::{Blame, Outcome, Why};
 use crate::retry::{self, Attempt, Failure, Verdict};
@@ -159,14 +160,16 @@ impl Edge {
         let upstream = &self.upstreams[aim.upstream];
         let attempts = &ctx.attempts;
         let hosts = upstream.hosts().len();
+        let was_shut = attempts.line.as_ref().is_some_and(Line::was_shut);
         let facts = Attempt {
             failure,
             committed: ctx.committed(&session.downstream_session),
-            sent: !matches!(failure, Failure::Connect | Failure::Tls),
+            sent: !matches!(failure, Failure::Connect | Failure::Tls) && !was_shut,
             replayable: !session.downstream_session.retry_buffer_truncated()
                 && !session.is_upgrade_req(),
             attempts: attempts.count - attempts.stale,
-            stale: attempts.stale,
+            // Each one that was shut is gone from the pool for good: however many, they are free.
+            stale: if was_shut { 0 } else { attempts.stale },
             left: pulse.left(),
             hosts_left: hosts.saturating_sub(attempts.tried.len() + 1),
             hosts,

@@ -25,7 +25,7 @@ pub struct Edge {
     pub(super) strays: RouteMetrics,
     pub(super) upstreams: Arc<[Upstream]>,
     /// By the upstream's index.
-    pub(super) wires: Vec<Wire>,
+    pub(super) wires: Vec<Arc<Wire>>,
     /// By the upstream's index.
     pub(super) policies: Vec<Arc<Policy>>,
     pub(super) chat_log: Option<ChatLog>,
@@ -63,7 +63,7 @@ impl Edge {
         let wires = sections.iter().zip(rooms.upstreams.iter()).enumerate();
         let wires = wires
             .map(|(index, (section, upstream))| {
-                Wire::build(section, index, upstream.hosts(), metrics)
+                Wire::build(section, index, upstream.hosts(), metrics).map(Arc::new)
             })
             .collect::<anyhow::Result<_>>()?;
         Ok(Self {

@@ -104,6 +104,20 @@ impl Ctx {
         }
     }
 
+    /// A connection for the next attempt is there.
+    pub(super) fn connected(
+        &mut self,
+        peer: &HttpPeer,
+        socket: RawFd,
+        reused: bool,
+    ) -> pingora::Result<()> {
+        if let Some(line) = &mut self.attempts.line {
+            line.connected(socket, reused)?;
+        }
+        self.tap.connected(peer, socket);
+        Ok(())
+    }
+
     /// Tells at trace level that a stage begins: `RUST_LOG=aifd::stage=trace` shows the way of
     /// every request, in order.
     pub(super) fn stage(&self, name: &str) {
@@ -141,7 +155,7 @@ impl Drop for InFlight {
 // === impl Tapped ===
 
 impl Tapped {
-    /// A connection for the next attempt is there. One that carries other requests too is left
+    /// One that carries other requests too is left
     /// alone, and without a tap nobody would pull the cork.
     pub(super) fn connected(&self, peer: &HttpPeer, socket: RawFd) {
         if let (Some(_), Some(pulse), ALPN::H1) = (&self.handle, &self.pulse, &peer.options.alpn) {

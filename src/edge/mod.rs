@@ -34,6 +34,7 @@ use pingora::{Error, Result};
 pub use build::{Edge, Rooms};
 pub use ctx::Ctx;
 pub use front::Door;
+pub use wire::Probe;
 
 #[async_trait]
 impl ProxyHttp for Edge {
@@ -62,14 +63,13 @@ impl ProxyHttp for Edge {
     async fn connected_to_upstream(
         &self,
         _: &mut Session,
-        _: bool,
+        reused: bool,
         peer: &HttpPeer,
         socket: std::os::fd::RawFd,
         _: Option<&pingora::protocols::Digest>,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        ctx.tap.connected(peer, socket);
-        Ok(())
+        ctx.connected(peer, socket, reused)
     }
 
     fn fail_to_connect(

@@ -52,6 +52,8 @@ impl Edge {
     /// The end of every request.
     pub(super) async fn settle(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
         ctx.stage("settle");
+        // Pingora has its connection back by now: it is idle, however long the log may take.
+        ctx.attempts.line = None;
         take_tap_out(session, ctx);
         let ended = ctx.ended(error, answered(&session.downstream_session));
         self.count(session, ctx);

@@ -6,9 +6,9 @@
 
 use http::Version;
 use http::header::{
-    ACCEPT_ENCODING, ALT_SVC, AUTHORIZATION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE, EXPECT,
-    FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, SET_COOKIE, TRANSFER_ENCODING, VIA,
+    ACCEPT_ENCODING, ALT_SVC, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE,
+    EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE,
+    SEC_WEBSOCKET_PROTOCOL, SET_COOKIE, TRANSFER_ENCODING, VIA,
 };
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
@@ -16,7 +16,7 @@ use pingora::{Error, ErrorType, OrErr, Result};
 
 use super::admit::{API_KEY, WEBSOCKET_KEY, X_API_KEY};
 use super::ctx::{Aim, Ctx};
-use super::wire::Way;
+use super::wire::Line;
 use crate::pool::{Host, Lease};
 use crate::secret::Secret;
 
@@ -61,7 +61,7 @@ pub(super) fn outbound(
         return Error::e_explain(ErrorType::InternalError, "no place to send it to");
     };
     let host = load.host();
-    aimed(request, host, &target(host, aim), &ctx.attempts.way)?;
+    ctx.attempts.way.aim(request, host, &target(host, aim))?;
     request.insert_header(HOST, host.authority.as_str())?;
     for name in present(&request.headers, &NOT_PASSED_ON) {
         request.remove_header(&name);
@@ -77,24 +77,15 @@ pub(super) fn outbound(
         // What goes into the chat log must be readable.
         request.remove_header(&ACCEPT_ENCODING);
     }
+    let once = ctx.attempts.line.as_ref().is_some_and(Line::is_for_once);
+    if once && request.version != Version::HTTP_2 && !session.is_upgrade_req() {
+        request.insert_header(CONNECTION, "close")?;
+    }
     if let Some(body) = ctx.heard.body.as_ref().filter(|body| !body.is_empty()) {
         sized(request, body.len())?;
     }
     debug_assert!(!session.is_upgrade_req() || ctx.heard.body.is_none());
     Ok(())
-}
-
-/// The target; one that a proxy relays says the host too, and the proxy's login comes with it. A
-/// client's own `Proxy-Authorization` is gone by now: Pingora takes out what is for one hop only.
-fn aimed(request: &mut RequestHeader, host: &Host, target: &str, way: &Way) -> Result<()> {
-    let Way::Relay(login) = way else {
-        return request.set_raw_path(target.as_bytes());
-    };
-    request.set_raw_path(format!("http://{}{target}", host.authority).as_bytes())?;
-    match login {
-        Some(login) => request.insert_header(PROXY_AUTHORIZATION, login.clone()),
-        None => Ok(()),
-    }
 }
 
 /// What is held is sent whole, however it came.

@@ -25,6 +25,8 @@ use crate::route::refuse_path;
 pub(super) struct Attempts {
     /// The place at the host of the attempt under way.
     pub(super) load: Option<Load>,
+    /// Its connection.
+    pub(super) line: Option<wire::Line>,
     /// The upstream's key for it.
     pub(super) key: Option<Lease>,
     /// How the attempt under way gets there.
@@ -40,6 +42,9 @@ pub(super) struct Attempts {
     /// Whether and how there is another attempt.
     pub(super) again: Option<Again>,
 }
+
+/// So long a connection that was shut may still be in the pool.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// How the next attempt begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +107,7 @@ impl Edge {
         let way = wire.way(host, upgrades);
         let mut peer = wire.peer(host, pick.address, &way);
         wire::limit(&mut peer, upstream.timeouts, pulse.left());
+        ctx.attempts.line = Some(self.wires[aim.upstream].line(pick.load.host(), &mut peer));
         if let Some(entry) = &mut ctx.entry {
             entry.via(&host.label);
         }
@@ -116,6 +122,11 @@ impl Attempts {
     async fn next(&mut self, upstream: &Upstream, keyed: bool) -> Result<Picked, NoHost> {
         let verdict = self.again.take();
         let held = self.load.take();
+        // What is left of its connection is idle, however long the wait.
+        if self.line.take().is_some_and(|line| line.was_shut()) {
+            // There may be more of them; in a moment Pingora will have seen the end of them all.
+            tokio::time::sleep(MOMENT).await;
+        }
         let same = match verdict {
             Some(Again::Stale) => held,
             Some(Again::After(wait)) => {

@@ -20,11 +20,16 @@ use rustls_pki_types::pem::PemObject;
 use crate::config::{HttpVersion, Timeouts, Upstream};
 use crate::metrics::{HostMetrics, Metrics};
 use crate::pool::Host;
+use idle::Idle;
 use way::Proxied;
 
+mod idle;
+mod probe;
 mod tunnel;
 mod way;
 
+pub(super) use idle::Line;
+pub use probe::Probe;
 pub(super) use way::Way;
 
 /// What Pingora must know of an upstream beyond its hosts.
@@ -35,6 +40,8 @@ pub(super) struct Wire {
     /// Its lower half is for the mark of a way.
     group: u64,
     proxied: Option<Proxied>,
+    /// In the order of the upstream's hosts.
+    idle: Vec<Arc<Idle>>,
     /// In the order of the upstream's hosts.
     pub(super) hosts: Vec<HostMetrics>,
 }
@@ -60,6 +67,7 @@ impl Wire {
             keepalive: section.keepalive.idle,
             group: (index as u64 + 1) << 32,
             proxied: Proxied::build(section, hosts),
+            idle: hosts.iter().map(|_| Idle::up_to(section.keepalive.max)).collect(),
             hosts: counters.collect(),
         })
     }
@@ -82,6 +90,11 @@ impl Wire {
             peer.options.custom_l4 = Some(Arc::clone(tunnel) as _);
         }
         peer
+    }
+
+    /// Takes part in the count of the connections to a host, for an attempt with this peer.
+    pub(super) fn line(&self, host: &Host, peer: &mut HttpPeer) -> Line {
+        self.idle[host.at].line(peer)
     }
 }
 

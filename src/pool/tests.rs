@@ -140,6 +140,32 @@ async fn what_is_reported_is_what_is_seen() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_whose_probes_fail_is_used_only_when_no_other_is_well() {
+    let up = pool(2, "balance = 'round-robin'\nhealth = { path = '/', fall = 2, rise = 2 }");
+    let picked = async || {
+        let mut hosts = Vec::new();
+        for _ in 0..4 {
+            hosts.push(up.pick(&[]).await.unwrap().load.host().at);
+        }
+        hosts.sort_unstable();
+        hosts
+    };
+    let [first, second] = up.hosts() else { panic!("two hosts") };
+    first.probed(false);
+    assert_eq!(picked().await, [0, 0, 1, 1], "one is not enough");
+    first.probed(false);
+    assert_eq!((picked().await, states(&up)), (vec![1; 4], vec!["down", "up"]));
+    (0..2).for_each(|_| second.probed(false));
+    assert_eq!((picked().await, states(&up)), (vec![0, 0, 1, 1], vec!["down", "down"]));
+    // One that fails its requests as well comes after one that only fails its probes.
+    let mut load = up.pick(&[Arc::clone(second)]).await.unwrap().load;
+    load.report(Outcome::Failed(Blame::Connect));
+    assert_eq!(states(&up), ["down", "down"], "the last ones are not left out");
+    (0..2).for_each(|_| first.probed(true));
+    assert_eq!((picked().await, states(&up)), (vec![0; 4], vec!["up", "down"]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_broke_off_in_the_middle_was_not_good_after_all() {
     let up = pool(2, "balance = 'round-robin'");
     for round in 0..3 {

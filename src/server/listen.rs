@@ -39,8 +39,9 @@ const SOCKET_MODE: u32 = 0o660;
 /// Attempts of one request, far beyond any policy.
 const ATTEMPTS_MOST: usize = 64;
 
-/// Idle connections to all hosts together, per worker.
-const IDLE_CONNECTIONS: usize = 256;
+/// Room for idle connections to all hosts together: of each worker, and of all of them.
+const IDLE_LEAST: usize = 256;
+const IDLE_MOST: usize = 65_536;
 
 // === impl Public ===
 
@@ -115,7 +116,7 @@ fn door(server: &Server, upstreams: &[Upstream], edge: Edge, drain: &Drain) -> D
         .any(|upstream| upstream.ca.is_none() && upstream.hosts.iter().any(|host| host.tls));
     let conf = ServerConf {
         threads: server.workers,
-        upstream_keepalive_pool_size: IDLE_CONNECTIONS,
+        upstream_keepalive_pool_size: idle_each(upstreams, server.workers),
         // The retry machine decides; this is only where Pingora would stop it.
         max_retries: ATTEMPTS_MOST,
         // Reading the platform's roots takes a while, and panics where there are none.
@@ -125,6 +126,14 @@ fn door(server: &Server, upstreams: &[Upstream], edge: Edge, drain: &Drain) -> D
     let mut proxy = HttpProxy::new(edge, Arc::new(conf));
     proxy.handle_init_modules();
     Door::new(proxy, server, drain.clone())
+}
+
+/// Room for idle connections in Pingora's pool, for each worker: for what the hosts may have, which
+/// the edge bounds, and for as many that are about to be closed.
+fn idle_each(upstreams: &[Upstream], workers: usize) -> usize {
+    let of = |upstream: &Upstream| upstream.hosts.len().saturating_mul(upstream.keepalive.max);
+    let all = upstreams.iter().map(of).fold(0, usize::saturating_add).min(IDLE_MOST / 2);
+    (2 * all).div_ceil(workers).max(IDLE_LEAST)
 }
 
 /// Reads certificate and key twice, since Pingora panics on a pair that does not fit.

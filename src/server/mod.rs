@@ -1,10 +1,11 @@
-//! The whole house: builds the rooms from their sections, opens the listeners, runs, drains, ends.
+//! The whole house: builds the rooms, opens the listeners, runs, asks the hosts how they are, ends.
 //!
 //! Why not Pingora's `Server`: its shutdown sleeps for the whole grace even when idle, it panics on
 //! an address in use, and it cannot say which port it got. Its listeners, its HTTP and its proxy
 //! are used as they are, on our own runtime, with sockets that we opened.
 
 mod listen;
+mod probe;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::admin::Admin;
 use crate::chatlog::ChatLog;
 use crate::config::{self, Config};
 use crate::drain::Drain;
-use crate::edge::{Edge, Rooms};
+use crate::edge::{Edge, Probe, Rooms};
 use crate::metrics::Metrics;
 use crate::pool::Upstream;
 use crate::route::Routes;
@@ -31,6 +32,7 @@ use listen::Public;
 pub struct House {
     public: Public,
     admin: Option<(TcpListener, Admin)>,
+    probes: Vec<Probe>,
     chat_log: Option<ChatLog>,
     drain: Drain,
     grace: Duration,
@@ -86,6 +88,7 @@ impl House {
             metrics: metrics.clone(),
         };
         let edge = Edge::build(rooms, &config.upstreams)?;
+        let probes = edge.probes(&config.upstreams).context("a path of health is none")?;
         let public = Public::open(&config.server, &config.upstreams, edge, &drain)?;
         let admin = match &config.admin {
             None => None,
@@ -97,7 +100,7 @@ impl House {
                 Some((open_admin(section.listen).await?, admin))
             }
         };
-        Ok(Self { public, admin, chat_log, drain, grace: config.server.shutdown_grace })
+        Ok(Self { public, admin, probes, chat_log, drain, grace: config.server.shutdown_grace })
     }
 
     /// Where it listens, as URLs (`unix:PATH` for a unix socket), with the ports it really got.
@@ -115,10 +118,11 @@ impl House {
     /// Serves until `stop` says otherwise; then no new connection comes in, and live requests may
     /// end for as long as the grace lasts.
     pub async fn run(self, mut stop: watch::Receiver<Stop>) -> Outcome {
-        let Self { public, admin, chat_log, drain, grace } = self;
+        let Self { public, admin, probes, chat_log, drain, grace } = self;
         let (close, closing) = watch::channel(false);
         let serving = start(public.serve(closing));
         let admin = admin.map(|(listener, admin)| start(admin.serve(listener)));
+        let probing = probe::start(probes);
         notify(NotifyState::Ready);
         let wanted = stop.wait_for(|stop| *stop != Stop::No).await.map_or(Stop::Now, |stop| *stop);
         notify(NotifyState::Stopping);
@@ -133,6 +137,7 @@ impl House {
         };
         let outcome = if drained { Outcome::Drained } else { cut(&drain).await };
         serving.abort();
+        drop(probing);
         if let Some(admin) = admin {
             admin.abort();
         }

@@ -120,6 +120,29 @@ async fn requests_to_one_host_take_one_connection() {
 }
 
 #[tokio::test]
+async fn probes_go_the_way_of_requests() {
+    let certs = Certs::for_names(&[NAME]);
+    for kind in KINDS {
+        let up = kind.start(&certs, |_| Reply::json(503, &chat_answer("a"))).await;
+        let proxy = Proxy::start(Manner::Demand(AUTHORIZATION), &names(&up)).await;
+        let health = "health = { path = \"/health\", every = \"10m\", fall = 1 }";
+        let conf = kind.conf(&certs, &["/base", ":1"], &proxy.key(LOGIN)).upstream(health);
+        let house = House::start(conf).await;
+        let seen = up.seen(1).await.remove(0);
+        assert_eq!((seen.target.as_str(), seen.version), ("/health", kind.version), "{kind:?}");
+        assert_eq!(seen.header("proxy-authorization"), None, "{kind:?}");
+        house
+            .status_is("both are down", |status| {
+                let hosts = status["upstreams"][0]["hosts"].as_array().unwrap();
+                hosts.iter().all(|host| host["state"] == "down")
+            })
+            .await;
+        let relayed = proxy.book().relayed.contains(&format!("http://{NAME}/health"));
+        assert_eq!(relayed, kind.is_relayed(), "{kind:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_login_for_a_proxy_of_the_clients_goes_nowhere() {
     let up = Upstream::start(|_| Reply::json(200, &chat_answer("a"))).await;
     let house = House::before(&up).await;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
+
 use super::value;
 use crate::config::findings::Findings;
 use crate::config::human::Time;
@@ -58,7 +60,10 @@ fn path(key: &str, said: &str, findings: &mut Findings<'_>) -> Option<String> {
     let fits = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
     if said.is_empty() {
         findings.missing(key);
-    } else if !said.starts_with('/') || !said.bytes().all(fits) {
+    } else if !said.starts_with('/')
+        || !said.bytes().all(fits)
+        || PathAndQuery::try_from(said).is_err()
+    {
         findings.wrong(key);
     } else {
         return Some(said.to_owned());

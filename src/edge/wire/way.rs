@@ -10,7 +10,10 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use http::header::PROXY_AUTHORIZATION;
 use http::{HeaderValue, StatusCode};
+use pingora::Result;
+use pingora::http::RequestHeader;
 
 use super::tunnel::{Tunnel, locked_out};
 use crate::config::{HttpVersion, Upstream};
@@ -59,6 +62,25 @@ impl Proxied {
 // === impl Way ===
 
 impl Way {
+    /// Sets the target; one that a proxy relays says the host too, and the proxy's login comes with
+    /// it. A client's own `Proxy-Authorization` is gone by now: Pingora takes out what is for one hop
+    /// only.
+    pub(in crate::edge) fn aim(
+        &self,
+        request: &mut RequestHeader,
+        host: &Host,
+        target: &str,
+    ) -> Result<()> {
+        let Self::Relay(login) = self else {
+            return request.set_raw_path(target.as_bytes());
+        };
+        request.set_raw_path(format!("http://{}{target}", host.authority).as_bytes())?;
+        match login {
+            Some(login) => request.insert_header(PROXY_AUTHORIZATION, login.clone()),
+            None => Ok(()),
+        }
+    }
+
     /// Why an answer with this status is the proxy's own and not the host's; for the log.
     pub(in crate::edge) fn refused(&self, status: StatusCode) -> Option<&'static str> {
         match (self, status) {

@@ -77,8 +77,8 @@ pub(super) async fn serve(io: Box<dyn Wire>, caller: Caller) {
             },
         }
     }
-    // The streams hear of it, write it down, and end.
-    drop(connection);
+    // The streams hear of it, those too that wait to be flushed; they write it down, and end.
+    drop((connection, inbox));
     while streams.join_next().await.is_some() {}
 }
 

@@ -210,6 +210,12 @@ impl Upstream {
         self.ledger.until("every request to end", over, |book| book.entries.clone()).await
     }
 
+    /// Waits until so many connections are open.
+    pub(crate) async fn open(&self, n: usize) {
+        let what = format!("{n} open connections");
+        self.ledger.until(&what, |book| book.open == n, |_| ()).await;
+    }
+
     /// Waits until no connection is open.
     pub(crate) async fn all_closed(&self) {
         self.ledger.until("every connection to close", |book| book.open == 0, |_| ()).await;
