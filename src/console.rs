@@ -16,6 +16,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use log::{Level, Log, Metadata, Record};
 
+use crate::clock::Clock;
+
 /// Lines that may wait for stderr.
 const QUEUE: usize = 8192;
 
@@ -48,13 +50,6 @@ struct Lines {
 /// Waits for the lines that are still queued.
 pub struct Console(SyncSender<Note>);
 
-/// Writes times; consecutive ones mostly differ in their milliseconds only.
-#[derive(Default)]
-struct Clock {
-    second: i64,
-    shown: String,
-}
-
 /// Starts the thread and makes it the log of this process.
 ///
 /// # Errors
@@ -75,7 +70,7 @@ pub fn start() -> anyhow::Result<Console> {
 }
 
 fn drain(notes: &Receiver<Note>, lost: &AtomicU64, out: &mut impl Write) {
-    let (mut batch, mut clock) = (Vec::new(), Clock::default());
+    let (mut batch, mut clock) = (Vec::new(), Clock::utc());
     while let Ok(note) = notes.recv() {
         let mut flushed = take(note, &mut clock, &mut batch);
         while batch.len() < BATCH
@@ -141,19 +136,6 @@ fn tells_secrets(metadata: &Metadata<'_>) -> bool {
     metadata.level() == Level::Trace && metadata.target().starts_with("pingora")
 }
 
-// === impl Clock ===
-
-impl Clock {
-    /// Writes `2026-11-22T10:49:08.123Z`.
-    fn write(&mut self, at: Timestamp, out: &mut Vec<u8>) {
-        if self.second != at.as_second() || self.shown.is_empty() {
-            self.second = at.as_second();
-            self.shown = at.strftime("%Y-%m-%dT%H:%M:%S").to_string();
-        }
-        let _ = write!(out, "{}.{:03}Z", self.shown, at.subsec_millisecond());
-    }
-}
-
 // === impl Console ===
 
 impl Console {
@@ -211,20 +193,5 @@ mod tests {
         }
         drop(lines);
         assert_eq!(notes.iter().count(), 2);
-    }
-
-    #[test]
-    fn times_are_utc_with_milliseconds() {
-        let mut clock = Clock::default();
-        for (nanosecond, shown) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (7_999_999, "1970-01-01T00:00:00.007Z"),
-            (1_795_344_548_123_000_000, "2026-11-22T10:49:08.123Z"),
-            (1_795_344_548_900_000_000, "2026-11-22T10:49:08.900Z"),
-        ] {
-            let mut out = Vec::new();
-            clock.write(Timestamp::from_nanosecond(nanosecond).unwrap(), &mut out);
-            assert_eq!(String::from_utf8(out).unwrap(), shown);
-        }
     }
 }

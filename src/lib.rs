@@ -15,7 +15,7 @@
 //!    admin                       the second listener: health, metrics, status
 //! 3  user route retry pool chatlog
 //! 2  config                      raw (serde) -> check (every rule, all faults at once) -> Config
-//! 1  wire refusal metrics secret drain
+//! 1  wire refusal metrics secret drain clock
 //! ```
 //!
 //! # One request
@@ -37,7 +37,7 @@
 //! # What it never does
 //!
 //! - It never parses and writes again a byte that nobody has to change.
-//! - It never tries again after the first byte of an answer has gone to the client.
+//! - It never tries again after the first content of an answer has gone to the client.
 //! - It never takes an upstream's address, or its key's way, from a request.
 //! - It never lets a broken answer end clean, nor logs it as whole.
 //! - It never waits for a disk or a terminal on the way of a stream.
@@ -60,6 +60,7 @@ pub mod user;
 // floor 2
 pub mod config;
 // floor 1
+pub mod clock;
 pub mod drain;
 pub mod metrics;
 pub mod refusal;

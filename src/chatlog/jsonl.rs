@@ -10,20 +10,19 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::capture::{Captured, Said};
 use super::record::{Ended, Record};
+use crate::clock::Clock;
 
 /// The members of a line, in their order.
 #[derive(Serialize)]
 struct Line<'a> {
     id: &'a str,
-    time: String,
+    time: &'a str,
     key: Option<&'a str>,
     client: Client,
     method: &'a str,
@@ -64,13 +63,17 @@ enum Client {
 struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 /// Writes the line of a record, with its newline, behind what is in `lines`.
-pub(super) fn write(mut record: Record, lines: &mut Vec<u8>) {
+pub(super) fn write(mut record: Record, clock: &mut Clock, lines: &mut Vec<u8>) {
     let captured = std::mem::take(&mut record.capture).finish();
     let body = record.body.take();
     let mut parameters: Option<Members<'_>> =
         body.as_deref().and_then(|body| serde_json::from_slice(body).ok());
     let messages = parameters.as_mut().and_then(Members::part);
-    let line = Line { messages, parameters: parameters.as_ref(), ..Line::of(&record, &captured) };
+    let mut time = Vec::new();
+    clock.write(record.call.time, &mut time);
+    let time = str::from_utf8(&time).unwrap_or_default();
+    let line =
+        Line { messages, parameters: parameters.as_ref(), ..Line::of(&record, time, &captured) };
     let start = lines.len();
     serde_json::to_writer(&mut *lines, &line).expect("texts, numbers and raw JSON can be written");
     if memchr::memchr2(b'\n', b'\r', &lines[start..]).is_some() {
@@ -79,10 +82,6 @@ pub(super) fn write(mut record: Record, lines: &mut Vec<u8>) {
         lines.append(&mut line);
     }
     lines.push(b'\n');
-}
-
-fn time(at: Timestamp) -> String {
-    at.to_zoned(TimeZone::system()).strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
 }
 
 fn milliseconds(time: Duration) -> f64 {
@@ -106,11 +105,11 @@ fn compact(json: &mut Vec<u8>) {
 // === impl Line ===
 
 impl<'a> Line<'a> {
-    fn of(record: &'a Record, captured: &'a Captured) -> Self {
+    fn of(record: &'a Record, time: &'a str, captured: &'a Captured) -> Self {
         let call = &record.call;
         Self {
             id: &call.id,
-            time: time(call.time),
+            time,
             key: record.key.as_deref(),
             client: call.client.map_or(Client::Unix, Client::At),
             method: call.method.as_str(),

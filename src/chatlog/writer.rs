@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::jsonl;
 use super::queue::{Closer, Job, Ticket};
 use super::record::Record;
+use crate::clock::Clock;
 
 /// Lines are gathered up to this much when many wait, bytes.
 const BATCH: usize = 256 * 1024;
@@ -51,12 +52,20 @@ pub(super) fn start(
     std::thread::Builder::new().name("chat-log".to_owned()).spawn(move || {
         // The receiver goes before the closer: who waits for the end finds every count settled.
         let _closer = closer;
-        Writer { sink, lines: Vec::new(), tickets: Vec::new(), told: None }.run(jobs);
+        let writer = Writer {
+            sink,
+            clock: Clock::local(),
+            lines: Vec::new(),
+            tickets: Vec::new(),
+            told: None,
+        };
+        writer.run(jobs);
     })
 }
 
 struct Writer<S> {
     sink: S,
+    clock: Clock,
     lines: Vec<u8>,
     /// Of each line its ticket and where it ends in `lines`.
     tickets: Vec<(Ticket, usize)>,
@@ -88,7 +97,7 @@ impl<S: Sink> Writer<S> {
 
     fn add(&mut self, record: Record, ticket: Ticket) {
         let before = self.lines.len();
-        jsonl::write(record, &mut self.lines);
+        jsonl::write(record, &mut self.clock, &mut self.lines);
         let together = self.lines.len();
         if before > 0 && (together > BATCH || !self.sink.fits(together)) {
             self.commit_to(before);

@@ -49,6 +49,9 @@ enum Treatment {
 /// Bytes are counted in these, so that a semaphore can hold terabytes.
 const UNIT: usize = 1024;
 
+/// A body that came in one read keeps the buffer it was read into from this size on, bytes.
+const WORTH_ITS_BUFFER: usize = 32 * 1024;
+
 impl Edge {
     /// Reads what must be read before the request can go on, and puts the tap in.
     pub(super) async fn hear(&self, session: &mut Session, ctx: &mut Ctx) -> Result<(), Refusal> {
@@ -225,7 +228,7 @@ impl Bodies {
                 }
             }
         }
-        let body = only.unwrap_or_else(|| whole.freeze());
+        let body = only.map_or_else(|| whole.freeze(), compact);
         Ok(Heard { body: Some(body), _memory: Some(memory), ..Heard::default() })
     }
 
@@ -241,6 +244,12 @@ impl Bodies {
         }
         Ok(())
     }
+}
+
+/// A piece is a slice of Pingora's read buffer, which lives as long as it does: a body of a hundred
+/// bytes would hold 64 KiB, in the chat log's queue too.
+fn compact(piece: Bytes) -> Bytes {
+    if piece.len() < WORTH_ITS_BUFFER { Bytes::copy_from_slice(&piece) } else { piece }
 }
 
 async fn next_piece(session: &mut Session) -> Result<Option<Bytes>, Refusal> {

@@ -132,6 +132,10 @@ fn not_utf8(before: &[u8]) -> Broken {
 
 /// Counts brackets outside strings. The parser itself steps over any depth and would not mind.
 fn too_deep(body: &[u8]) -> bool {
+    // Few brackets cannot nest deep, wherever they stand.
+    if memchr::memchr2_iter(b'[', b'{', body).nth(DEPTH).is_none() {
+        return false;
+    }
     let (mut at, mut depth) = (0, 0_usize);
     while let Some(byte) = body.get(at) {
         at += 1;

@@ -16,7 +16,7 @@ mod source;
 
 type Names = &'static [&'static str];
 
-const GROUND: Names = &["wire", "refusal", "metrics", "secret", "drain"];
+const GROUND: Names = &["wire", "refusal", "metrics", "secret", "drain", "clock"];
 const CONFIG: Names = &["config"];
 const ROOMS: Names =
     &["user", "limit", "route", "retry", "provider", "pace", "pool", "cache", "chatlog"];
@@ -34,7 +34,7 @@ const HOUSE: [(u8, Names, &[Names], &str); 8] = [
     (4, DOORS, &[GROUND, CONFIG, ROOMS], "let both read the same room"),
     (5, SERVER, &[GROUND, CONFIG, ROOMS, DOORS], "main.rs calls the server"),
     (6, DEMO, &[CONFIG, SERVER], "the demo sees what a user sees: server and config"),
-    (6, CONSOLE, &[], "the log of the process needs nothing of ours"),
+    (6, CONSOLE, &[GROUND], "the log of the process needs no room of ours"),
     (6, MAIN, &[GROUND, CONFIG, ROOMS, DOORS, SERVER, DEMO, CONSOLE], "nothing lies above it"),
 ];
 

@@ -27,7 +27,7 @@ fn record(body: &str) -> Record {
 fn text(record: Record) -> String {
     let before = "{ \"another\": \"line\" }\n";
     let mut lines = before.as_bytes().to_vec();
-    write(record, &mut lines);
+    write(record, &mut Clock::local(), &mut lines);
     let lines = String::from_utf8(lines).unwrap();
     let line = lines.strip_prefix(before).unwrap();
     assert_eq!(line.matches('\n').count(), 1);
@@ -58,7 +58,7 @@ fn a_line_has_its_members_in_order() {
     assert_eq!(before, r#"{"id":"r1","#);
     let (time, after) = after.split_at(29);
     assert!(
-        time.parse::<Timestamp>().unwrap() == "2026-08-12T10:15:00.123Z".parse().unwrap(),
+        time.parse::<jiff::Timestamp>().unwrap() == "2026-08-12T10:15:00.123Z".parse().unwrap(),
         "{time}"
     );
     let expected = concat!(
