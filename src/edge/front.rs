@@ -58,12 +58,7 @@ impl ServerApp for Door {
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
         let prompt = Prompt::wrap(connection, self.0.read_timeout);
-        tokio::select! {
-            biased;
-            left = self.0.process_new(prompt, shutdown) => left,
-            // Dropped where it stands: no clean end for the client, a line in the chat log.
-            () = self.0.drain.until_cut() => None,
-        }
+        self.0.process_new(prompt, shutdown).await
     }
 
     async fn cleanup(&self) {
@@ -85,13 +80,9 @@ impl HttpServerApp for Front {
             // A new connection is not an idle one: its first head is awaited as any other read.
             session.set_keepalive(None);
         }
-        if !session.is_http2() {
-            return self.proxy.process_new_http(session, shutdown).await;
-        }
-        // Streams have tasks of their own, which outlive the connection's.
         tokio::select! {
-            biased;
             reused = self.proxy.process_new_http(session, shutdown) => reused,
+            // Dropped where it stands: no clean end for the client, a line in the chat log.
             () = self.drain.until_cut() => None,
         }
     }
