@@ -30,6 +30,7 @@
 //!  upstream_request_filter   shape::outbound: path, Host, key
 //!  upstream_response_filter  shape::inbound: cookies, Location
 //!  response_filter, _body_   relay: first byte, first content ─► wire, chatlog
+//!  (between Pingora and the client: tap::flow, which holds a stream until it says something)
 //!  fail_to_proxy             settle::failed ─► refusal ─► reply
 //!  logging                   settle: metrics, chatlog, access line
 //! ```

@@ -13,6 +13,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::ctx::Ctx;
+use super::ended::words;
 use super::steer::{Again, Attempts};
 use super::tap::flow::{Chances, Opening};
 use super::tap::pulse::Cause;
@@ -32,7 +33,7 @@ impl Edge {
     ) -> Box<Error> {
         ctx.stage("not_connected");
         if let Some(load) = &ctx.attempts.load {
-            log::warn!("{}: no connection: {error}", load.host().with_proxy());
+            log::warn!("{}: no connection: {}", load.host().with_proxy(), words(&error));
             load.host().forget_address();
         }
         error.as_up();

@@ -104,6 +104,17 @@ impl Ctx {
     }
 }
 
+/// An error for the log: its kind, and what lies at the bottom of it. Pingora's own text says all that
+/// lies between, twice.
+pub(super) fn words(error: &Error) -> String {
+    let (kind, root) = (error.etype().as_str(), error.root_cause());
+    match root.downcast_ref::<Error>().map(|root| &root.context) {
+        Some(Some(context)) => format!("{kind}: {}", context.as_str()),
+        Some(None) => kind.to_owned(),
+        None => format!("{kind}: {root}"),
+    }
+}
+
 fn of_upstream(etype: &ErrorType, upstream: &str) -> Refusal {
     match etype {
         ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => {
@@ -128,6 +139,17 @@ fn of_upstream(etype: &ErrorType, upstream: &str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_in_few_words() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let inner = Error::because(ErrorType::ConnectRefused, "Fail to connect to h:1", refused);
+        let outer = inner.more_context("Fail to connect to addr: h:1, scheme: HTTP");
+        assert_eq!(words(&outer), "ConnectRefused: connection refused");
+        let late = Error::explain(ErrorType::ConnectTimedout, "timeout 5s");
+        assert_eq!(words(&late), "ConnectTimedout: timeout 5s");
+        assert_eq!(words(&Error::new(ErrorType::ReadError)), "ReadError");
+    }
 
     #[test]
     fn upstream_errors_have_their_status() {

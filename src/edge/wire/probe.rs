@@ -23,6 +23,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{Way, Wire, limit};
 use crate::config::{self, Health, Timeouts};
 use crate::edge::Edge;
+use crate::edge::ended::words;
 use crate::pool::Host;
 
 /// What is asked of one host, and how.
@@ -113,9 +114,9 @@ impl Probe {
         if !matches!(connected, Ok(Ok(_))) {
             self.host.forget_address();
         }
-        let (mut session, _) = connected.map_err(late)?.map_err(words)?;
+        let (mut session, _) = connected.map_err(late)?.map_err(|error| words(&error))?;
         let status = timeout_at(until, self.exchange(&mut session, &way)).await;
-        let status = status.map_err(late)?.map_err(words)?;
+        let status = status.map_err(late)?.map_err(|error| words(&error))?;
         // Whatever comes of it, the host has answered.
         let _ = timeout_at(until, leave(session)).await;
         match status.is_success() || status.is_redirection() {
@@ -172,9 +173,4 @@ async fn leave(mut session: HttpSession) {
         heard += piece.len();
     }
     session.shutdown().await;
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is what map_err has")]
-fn words(error: Box<Error>) -> String {
-    error.to_string()
 }
