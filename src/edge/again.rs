@@ -98,8 +98,15 @@ impl Edge {
         let asked = may_fail.then(|| after::asked(&response.headers, Timestamp::now())).flatten();
         self.tell_pool(ctx, status, asked);
         let failure = Failure::Status(status.as_u16());
+        if status == StatusCode::TOO_MANY_REQUESTS && self.has_spare_keys(ctx) {
+            // What kind of limit it is stands in its body.
+            self.opens(session, ctx, Some(failure));
+            return Ok(());
+        }
         if !may_fail || !self.again(session, ctx, failure, asked) {
-            self.opens(session, response, ctx);
+            if status == StatusCode::OK && relay::is_stream(&response.headers) {
+                self.opens(session, ctx, None);
+            }
             return Ok(());
         }
         self.note_failure(ctx);
@@ -111,10 +118,10 @@ impl Edge {
 
     /// What an answer says of its host, and of the key it was asked with.
     fn tell_pool(&self, ctx: &mut Ctx, status: StatusCode, asked: Option<Duration>) {
-        let attempts = &mut ctx.attempts;
+        let attempts = &ctx.attempts;
         let first_byte = attempts.begun.map(|begun| begun.elapsed()).unwrap_or_default();
-        let several_keys =
-            ctx.aim.as_ref().is_some_and(|aim| self.upstreams[aim.upstream].key_count() > 1);
+        let several_keys = self.has_spare_keys(ctx);
+        let attempts = &mut ctx.attempts;
         let outcome = match (status, &attempts.key) {
             (StatusCode::UNAUTHORIZED, Some(key)) => {
                 key.rest(Why::Refused.usual(), Why::Refused);
@@ -181,15 +188,18 @@ impl Edge {
         Some(Chances { policy: Arc::clone(&self.policies[aim.upstream]), facts })
     }
 
-    /// A stream begins: the tap may have to throw it away.
-    fn opens(&self, session: &Session, response: &ResponseHeader, ctx: &Ctx) {
-        if response.status != StatusCode::OK || !relay::is_stream(&response.headers) {
-            return;
-        }
+    /// Whether the attempt's key is one of several.
+    fn has_spare_keys(&self, ctx: &Ctx) -> bool {
+        let keys = ctx.aim.as_ref().map_or(0, |aim| self.upstreams[aim.upstream].key_count());
+        ctx.attempts.key.is_some() && keys > 1
+    }
+
+    /// An answer begins that the tap may have to throw away.
+    fn opens(&self, session: &Session, ctx: &Ctx, refusal: Option<Failure>) {
         if let (Some(aim), Some(pulse)) = (&ctx.aim, &ctx.tap.pulse)
             && let Some(chances) = self.chances(session, ctx, Failure::Empty, None)
         {
-            pulse.open(Opening { rules: aim.streaming, chances });
+            pulse.open(Opening { rules: aim.streaming, chances, refusal });
         }
     }
 

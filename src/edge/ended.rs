@@ -39,7 +39,11 @@ impl Ctx {
     pub(super) fn outcome(&self, error: &Error) -> Outcome {
         match (self.cause(), error.esource(), error.etype()) {
             (Some(Cause::FirstByte | Cause::Idle), ..) => Outcome::Failed(Blame::Timeout),
-            (Some(Cause::Hollow(Failure::Status(429))), ..) => Outcome::Busy { rest: None },
+            // Said in a stream; after a refusal its key rests already, and the host is well.
+            (Some(Cause::Hollow(Failure::Status(429))), ..) if self.answer.status == Some(200) => {
+                Outcome::Busy { rest: None }
+            }
+            (Some(Cause::Hollow(Failure::Status(429))), ..) => Outcome::Neutral,
             (Some(Cause::Hollow(Failure::Status(_))), ..) => Outcome::Failed(Blame::Status),
             (Some(Cause::Hollow(_)), ..) => Outcome::Failed(Blame::Reset),
             (Some(_), ..) => Outcome::Neutral,

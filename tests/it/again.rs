@@ -202,6 +202,40 @@ async fn a_key_that_is_refused_or_limited_rests() {
 }
 
 #[tokio::test]
+async fn a_key_whose_money_is_spent_rests_for_long() {
+    for (body, h2) in [(true, false), (true, true), (false, false)] {
+        let up = Upstream::start_as(h2, move |seen| match (seen.header("authorization"), body) {
+            (Some("Bearer sk-good"), _) => Reply::json(200, &chat_answer("hello")),
+            (_, true) => Reply::json(429, &json!({"error": {"code": "insufficient_quota"}})),
+            (_, false) => Reply::bytes(429, "application/json", ""),
+        })
+        .await;
+        let http = if h2 { "2" } else { "1.1" };
+        let house = |keys: &str| {
+            let conf = format!(
+                "[[upstream]]\nname = \"keys\"\nhosts = [\"{}\"]\nkeys = {keys}\nhttp = \"{http}\"\n\
+                 [[route]]\nprefix = \"/\"\nupstream = \"keys\"\n",
+                up.url()
+            );
+            House::start(Conf::to(&up).table(&conf))
+        };
+        let one = house("[\"sk-spent\", \"sk-good\"]").await;
+        for _ in 0..4 {
+            let answer = one.ask(ask(false)).await;
+            assert_eq!(answer.status, 200, "body {body}, h2 {h2}: {}", answer.text());
+        }
+        assert_eq!(up.ledger().len(), 5, "the spent key was asked once");
+        let none = house("[\"sk-spent\", \"sk-gone\"]").await;
+        none.ask(ask(false)).await;
+        let answer = none.ask(ask(false)).await;
+        assert_eq!(up.ledger().len(), 7, "body {body}, h2 {h2}");
+        let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+        let code = answer.json()["error"]["code"].as_str().unwrap().to_owned();
+        assert_eq!((answer.status, code == "upstream_quota", wait > 3000), (429, body, body));
+    }
+}
+
+#[tokio::test]
 async fn full_hosts_are_queued_for_and_a_full_queue_says_when() {
     let gate = Gate::new();
     let step = gate.clone();

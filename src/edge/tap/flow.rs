@@ -23,6 +23,8 @@ use crate::route::Streaming;
 pub(in crate::edge) struct Opening {
     pub(in crate::edge) rules: Streaming,
     pub(in crate::edge) chances: Chances,
+    /// It is no stream but a refusal: held to its end, since its body says what kind of one.
+    pub(in crate::edge) refusal: Option<Failure>,
 }
 
 /// Whether another attempt would follow, should this one come to nothing.
@@ -31,6 +33,9 @@ pub(in crate::edge) struct Chances {
     pub(in crate::edge) policy: Arc<Policy>,
     pub(in crate::edge) facts: Attempt,
 }
+
+/// How long the body of a refusal is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// One answer.
 #[derive(Debug, Default)]
@@ -47,6 +52,7 @@ struct HeldBack {
     head: Option<Box<ResponseHeader>>,
     hold: Hold,
     chances: Chances,
+    refusal: Option<Failure>,
 }
 
 /// What is due although the host sent nothing.
@@ -101,7 +107,7 @@ impl Flow {
             match (self.held.take(), &mut self.early) {
                 (Some(held), _) => self.sift(held, task, now, &mut out)?,
                 (None, Early::Told(told)) => tell(told, task, &mut out),
-                (None, _) => self.begin(task, now, &mut out),
+                (None, _) => self.begin(task, now, &mut out)?,
             }
         }
         self.note(&out, now);
@@ -142,25 +148,67 @@ impl Flow {
         Some(Overdue { head, pieces: vec![Bytes::from_static(COMMENT)], comment: true })
     }
 
-    fn begin(&mut self, task: HttpTask, now: Instant, out: &mut Vec<HttpTask>) {
+    fn begin(
+        &mut self,
+        task: HttpTask,
+        now: Instant,
+        out: &mut Vec<HttpTask>,
+    ) -> Result<(), Failure> {
         let (head, end) = match task {
             HttpTask::Header(head, end) if !head.status.is_informational() => (head, end),
-            task => return out.push(task),
+            task => {
+                out.push(task);
+                return Ok(());
+            }
         };
         let begun = matches!(self.early, Early::Begun);
-        let Some(Opening { rules, chances }) = self.opening.take_if(|_| !end) else {
-            return self.begin_plain(head, end, out);
-        };
-        self.early = Early::No;
-        self.beat = rules.keepalive.map(|every| Beat::new(every, now));
-        let head = (!begun).then_some(head);
-        match rules.hold {
-            Some(patience) => {
-                let hold = Hold::new(HELD_MOST, now + patience);
-                self.held = Some(HeldBack { head, hold, chances });
+        match self.opening.take() {
+            Some(Opening { refusal: Some(why), chances, .. }) if !begun => {
+                let hold = Hold::new(HELD_MOST, now + PATIENCE);
+                let held = HeldBack { head: Some(head), hold, chances, refusal: Some(why) };
+                return self.begin_refusal(held, why, end, out);
             }
-            None => out.extend(head.map(|head| HttpTask::Header(head, false))),
+            Some(Opening { rules, chances, refusal: None }) if !end => {
+                self.early = Early::No;
+                let head = (!begun).then_some(head);
+                let hold = Hold::new(HELD_MOST, now + rules.hold.unwrap_or_default());
+                let held = HeldBack { head, hold, chances, refusal: None };
+                self.begin_stream(held, rules, now, out);
+            }
+            _ => self.begin_plain(head, end, out),
         }
+        Ok(())
+    }
+
+    fn begin_stream(
+        &mut self,
+        held: HeldBack,
+        rules: Streaming,
+        now: Instant,
+        out: &mut Vec<HttpTask>,
+    ) {
+        self.beat = rules.keepalive.map(|every| Beat::new(every, now));
+        match rules.hold {
+            Some(_) => self.held = Some(held),
+            None => release(held.head, Vec::new(), out),
+        }
+    }
+
+    fn begin_refusal(
+        &mut self,
+        held: HeldBack,
+        why: Failure,
+        end: bool,
+        out: &mut Vec<HttpTask>,
+    ) -> Result<(), Failure> {
+        self.beat = None;
+        if end {
+            held.give_up(why, out)?;
+            out.push(HttpTask::Done);
+        } else {
+            self.held = Some(held);
+        }
+        Ok(())
     }
 
     /// The host's answer is no stream.
@@ -188,7 +236,7 @@ impl Flow {
         let (word, rest) = match task {
             HttpTask::Body(piece, end) => {
                 let piece = piece.filter(|piece| !piece.is_empty());
-                let word = piece.map_or(Held::Wait, |piece| held.hold.push(&piece, now));
+                let word = piece.map_or(Held::Wait, |piece| held.push(&piece, now));
                 (word, end.then_some(HttpTask::Done))
             }
             HttpTask::Trailer(_) | HttpTask::Done => (Held::Wait, Some(task)),
@@ -200,7 +248,7 @@ impl Flow {
             HttpTask::Header(..) | HttpTask::UpgradedBody(..) => (Held::Wait, None),
         };
         let word = match (word, &rest) {
-            (Held::Wait, Some(_)) => held.hold.finish(),
+            (Held::Wait, Some(_)) => held.finish(),
             (word, _) => word,
         };
         match word {
@@ -236,6 +284,20 @@ impl Flow {
 // === impl HeldBack ===
 
 impl HeldBack {
+    fn push(&mut self, piece: &Bytes, now: Instant) -> Held {
+        match self.refusal {
+            Some(_) => self.hold.keep(piece, now),
+            None => self.hold.push(piece, now),
+        }
+    }
+
+    fn finish(&mut self) -> Held {
+        match self.refusal {
+            Some(Failure::Status(code)) => Held::Failed { code: Some(code) },
+            _ => self.hold.finish(),
+        }
+    }
+
     /// The answer came to nothing: thrown away if there is another attempt, else as it is.
     fn give_up(mut self, why: Failure, out: &mut Vec<HttpTask>) -> Result<(), Failure> {
         if self.chances.another_after(why) {

@@ -94,6 +94,16 @@ impl Hold {
         }
     }
 
+    /// Takes the next piece of something that is no stream.
+    pub(super) fn keep(&mut self, piece: &Bytes, now: Instant) -> Held {
+        self.pieces.push(piece.clone());
+        self.len += piece.len();
+        match self.len > self.limit || now >= self.until {
+            true => Held::Commit(self.release()),
+            false => Held::Wait,
+        }
+    }
+
     /// The stream has come to a clean end. [`Held::Wait`] is never said here.
     pub(super) fn finish(&mut self) -> Held {
         let tail = std::mem::replace(&mut self.splitter, Splitter::new(0)).finish();

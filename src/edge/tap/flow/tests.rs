@@ -36,7 +36,11 @@ fn flow(last: bool, hold: Option<Duration>) -> Flow {
     };
     let rules = Streaming { keepalive: Some(KEEPALIVE), before: false, hold };
     let mut flow = Flow::default();
-    flow.open(Opening { rules, chances: Chances { policy: Arc::new(policy), facts } });
+    flow.open(Opening {
+        rules,
+        chances: Chances { policy: Arc::new(policy), facts },
+        refusal: None,
+    });
     flow
 }
 
@@ -110,6 +114,20 @@ async fn what_came_to_nothing_is_thrown_away() {
     ] {
         let passed = flow(false, Some(HOLD)).pass(steps, Instant::now());
         assert_eq!(passed.unwrap_err(), why);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_held_to_its_end() {
+    for last in [false, true] {
+        let mut flow = flow(last, None);
+        flow.opening.as_mut().unwrap().refusal = Some(Failure::Status(503));
+        let now = Instant::now();
+        assert_eq!(shown(flow.pass(vec![head(), body("{\"a\":")], now).unwrap()), "");
+        match flow.pass(vec![body("1}"), HttpTask::Done], now) {
+            Ok(tasks) => assert_eq!((shown(tasks).as_str(), last), ("H{\"a\":1}.", true)),
+            Err(why) => assert_eq!((why, last), (Failure::Status(503), false)),
+        }
     }
 }
 
