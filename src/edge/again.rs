@@ -127,6 +127,11 @@ impl Edge {
                 key.rest(Why::Refused.usual(), Why::Refused);
                 Outcome::Good { first_byte }
             }
+            // It may mean this one model; another key will tell.
+            (StatusCode::FORBIDDEN, Some(key)) if several_keys => {
+                key.rest(Why::Refused.usual(), Why::Refused);
+                Outcome::Good { first_byte }
+            }
             (StatusCode::TOO_MANY_REQUESTS, Some(key)) if several_keys => {
                 key.rest(asked.unwrap_or(Why::Busy.usual()), Why::Busy);
                 Outcome::Good { first_byte }

@@ -180,25 +180,27 @@ async fn a_key_that_is_refused_or_limited_rests() {
             Reply::json(429, &json!({"error": {}})).header("retry-after", "30")
         }
         Some("Bearer sk-good") => Reply::json(200, &chat_answer("hello")),
+        Some("Bearer sk-barred") => Reply::json(403, &json!({"error": {"code": "forbidden"}})),
         _ => Reply::json(401, &json!({"error": {"code": "invalid_api_key"}})),
     })
     .await;
     let conf = format!(
-        "[[upstream]]\nname = \"keys\"\nhosts = [\"{}\"]\nkeys = [\"sk-limited\", \"sk-dead\", \"sk-good\"]\n\
+        "[[upstream]]\nname = \"keys\"\nhosts = [\"{}\"]\nkeys = [\"sk-limited\", \"sk-dead\", \"sk-barred\", \"sk-good\"]\n\
          [[route]]\nprefix = \"/keys\"\nupstream = \"keys\"\n[[route]]\nprefix = \"/\"\nupstream = \"up\"\n",
         up.url()
     );
     let house = House::start(Conf::to(&up).table(&conf)).await;
     let mut statuses = Vec::new();
-    for _ in 0..6 {
+    for _ in 0..7 {
         statuses.push(house.ask(post("/keys/v1/x", &chat("m", false, "hi"))).await.status);
     }
-    // The limited key is never told of; the dead one costs one call, and nobody else.
+    // The limited key is never told of; the dead and the barred one cost one call each.
     assert_eq!(statuses.iter().filter(|status| **status == 401).count(), 1, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 403).count(), 1, "{statuses:?}");
     assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 5, "{statuses:?}");
     let status = house.status().await;
     let keys = status["upstreams"].as_array().unwrap().iter().find(|up| up["name"] == "keys");
-    assert_eq!(keys.unwrap()["keys_resting"], 2);
+    assert_eq!(keys.unwrap()["keys_resting"], 3);
 }
 
 #[tokio::test]
