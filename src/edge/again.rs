@@ -98,14 +98,15 @@ impl Edge {
         let asked = may_fail.then(|| after::asked(&response.headers, Timestamp::now())).flatten();
         self.tell_pool(ctx, status, asked);
         let failure = Failure::Status(status.as_u16());
-        if status == StatusCode::TOO_MANY_REQUESTS && self.has_spare_keys(ctx) {
+        let limited = status == StatusCode::TOO_MANY_REQUESTS && self.has_spare_keys(ctx);
+        if limited && !ctx.has_comments_only() {
             // What kind of limit it is stands in its body.
-            self.opens(session, ctx, Some(failure));
+            self.opens(session, ctx, Some(failure), asked);
             return Ok(());
         }
         if !may_fail || !self.again(session, ctx, failure, asked) {
             if status == StatusCode::OK && relay::is_stream(&response.headers) {
-                self.opens(session, ctx, None);
+                self.opens(session, ctx, None, None);
             }
             return Ok(());
         }
@@ -118,10 +119,9 @@ impl Edge {
 
     /// What an answer says of its host, and of the key it was asked with.
     fn tell_pool(&self, ctx: &mut Ctx, status: StatusCode, asked: Option<Duration>) {
-        let attempts = &ctx.attempts;
-        let first_byte = attempts.begun.map(|begun| begun.elapsed()).unwrap_or_default();
         let several_keys = self.has_spare_keys(ctx);
         let attempts = &mut ctx.attempts;
+        let first_byte = attempts.begun.map(|begun| begun.elapsed()).unwrap_or_default();
         let outcome = match (status, &attempts.key) {
             (StatusCode::UNAUTHORIZED, Some(key)) => {
                 key.rest(Why::Refused.usual(), Why::Refused);
@@ -200,9 +200,16 @@ impl Edge {
     }
 
     /// An answer begins that the tap may have to throw away.
-    fn opens(&self, session: &Session, ctx: &Ctx, refusal: Option<Failure>) {
+    fn opens(
+        &self,
+        session: &Session,
+        ctx: &Ctx,
+        refusal: Option<Failure>,
+        wanted: Option<Duration>,
+    ) {
+        let failure = refusal.unwrap_or(Failure::Empty);
         if let (Some(aim), Some(pulse)) = (&ctx.aim, &ctx.tap.pulse)
-            && let Some(chances) = self.chances(session, ctx, Failure::Empty, None)
+            && let Some(chances) = self.chances(session, ctx, failure, wanted)
         {
             pulse.open(Opening { rules: aim.streaming, chances, refusal });
         }

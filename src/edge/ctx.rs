@@ -155,8 +155,8 @@ impl Drop for InFlight {
 // === impl Tapped ===
 
 impl Tapped {
-    /// One that carries other requests too is left
-    /// alone, and without a tap nobody would pull the cork.
+    /// Head and body go out together, unless the connection carries other requests too, or there is
+    /// no tap to pull the cork.
     pub(super) fn connected(&self, peer: &HttpPeer, socket: RawFd) {
         if let (Some(_), Some(pulse), ALPN::H1) = (&self.handle, &self.pulse, &peer.options.alpn) {
             pulse.cork.put_in(socket);

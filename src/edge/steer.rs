@@ -107,11 +107,12 @@ impl Edge {
         let way = wire.way(host, upgrades);
         let mut peer = wire.peer(host, pick.address, &way);
         wire::limit(&mut peer, upstream.timeouts, pulse.left());
-        ctx.attempts.line = Some(self.wires[aim.upstream].line(pick.load.host(), &mut peer));
+        ctx.attempts.line = Some(wire.line(host, &mut peer));
         if let Some(entry) = &mut ctx.entry {
             entry.via(&host.label);
         }
         ctx.attempts.begin(pick, same, way);
+        // What was noted of an answer that was thrown away.
         ctx.answer = Answer::default();
         Ok(Box::new(peer))
     }

@@ -151,6 +151,9 @@ impl Tap {
 
     /// Writes what the tap itself has to say.
     async fn catch_up(&mut self) -> Result<()> {
+        if self.pulse.begins_anew() {
+            self.flow.forget();
+        }
         let written = self.outbox.write(self.real.as_deref_mut().expect(IN)).await;
         written.map_err(Error::into_down)
     }

@@ -1,6 +1,7 @@
 //! The commit point of a stream, and the comments that keep a silent one open.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
@@ -83,6 +84,39 @@ async fn a_stream_that_comes_to_nothing_is_replaced_unseen() {
             let line = house.log().await.pop().unwrap();
             assert_eq!((&line["ended"], &line["attempts"]), (&json!("done"), &json!(2)), "{case}");
             assert_eq!(line["answer"]["choices"][0]["content"], "good", "{case}");
+        }
+    }
+}
+
+fn falls_silent() -> Reply {
+    frames(&[nothing_yet(), events(&["lost"])[0].clone()]).hang_after(nothing_yet().len())
+}
+
+#[tokio::test]
+async fn nothing_of_an_attempt_that_was_given_up_comes_later() {
+    for (h2_upstream, h2_client) in SIDES {
+        // Before its host has answered, too: then a head of our own is out, once.
+        for before in [false, true] {
+            let asked = AtomicBool::new(false);
+            let up = Upstream::start_as(h2_upstream, move |_| {
+                match asked.swap(true, Ordering::Relaxed) {
+                    false => falls_silent(),
+                    true => frames(&events(&["good"])).delay(Duration::from_millis(200)),
+                }
+            })
+            .await;
+            let route = format!(
+                "[[route]]\nprefix = \"/\"\nhold = \"60s\"\nkeepalive = \"50ms\"\n\
+                 keepalive_before = {before}"
+            );
+            let times = "timeouts = { first_byte = \"300ms\" }\nretry = { backoff = \"1ms\" }";
+            let house = House::start(Conf::to(&up).upstream(times).table(&route)).await;
+            let answer = client(&house, h2_client).await.ask(ask()).await;
+            let case = format!("h2 {h2_upstream} {h2_client}, {before}: {}", answer.text());
+            assert_eq!((answer.status, &answer.ended), (200, &Ended::Whole), "{case}");
+            assert_eq!(answer.text().replace(COMMENT, ""), events(&["good"]).concat(), "{case}");
+            assert_eq!(answer.text().contains(COMMENT), before, "{case}");
+            assert_eq!(up.ledger().len(), 2, "{case}");
         }
     }
 }

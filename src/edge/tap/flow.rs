@@ -88,6 +88,15 @@ impl Flow {
         self.opening = Some(opening);
     }
 
+    /// The attempt is over: nothing of its answer that was not passed on may come later.
+    pub(super) fn forget(&mut self) {
+        self.held = None;
+        self.opening = None;
+        if matches!(self.early, Early::No) {
+            self.beat = None;
+        }
+    }
+
     /// What of these goes on to the client now.
     ///
     /// # Errors
@@ -129,6 +138,7 @@ impl Flow {
         }
         if let Some(mut held) = self.held.take() {
             let pieces = held.hold.release();
+            self.commits(&held);
             for piece in &pieces {
                 self.note_piece(piece, now);
             }
@@ -169,7 +179,6 @@ impl Flow {
                 return self.begin_refusal(held, why, end, out);
             }
             Some(Opening { rules, chances, refusal: None }) if !end => {
-                self.early = Early::No;
                 let head = (!begun).then_some(head);
                 let hold = Hold::new(HELD_MOST, now + rules.hold.unwrap_or_default());
                 let held = HeldBack { head, hold, chances, refusal: None };
@@ -190,7 +199,10 @@ impl Flow {
         self.beat = rules.keepalive.map(|every| Beat::new(every, now));
         match rules.hold {
             Some(_) => self.held = Some(held),
-            None => release(held.head, Vec::new(), out),
+            None => {
+                self.commits(&held);
+                release(held.head, Vec::new(), out);
+            }
         }
     }
 
@@ -201,13 +213,12 @@ impl Flow {
         end: bool,
         out: &mut Vec<HttpTask>,
     ) -> Result<(), Failure> {
-        self.beat = None;
-        if end {
-            held.give_up(why, out)?;
-            out.push(HttpTask::Done);
-        } else {
+        if !end {
             self.held = Some(held);
+            return Ok(());
         }
+        self.give_up(held, why, out)?;
+        out.push(HttpTask::Done);
         Ok(())
     }
 
@@ -256,14 +267,41 @@ impl Flow {
                 self.held = Some(held);
                 return Ok(());
             }
-            Held::Commit(pieces) => release(held.head, pieces, out),
-            Held::Failed { code } => {
-                held.give_up(code.map_or(Failure::Empty, Failure::Status), out)?;
+            Held::Commit(pieces) => {
+                self.commits(&held);
+                release(held.head, pieces, out);
             }
-            Held::Empty => held.give_up(Failure::Empty, out)?,
+            Held::Failed { code } => {
+                self.give_up(held, code.map_or(Failure::Empty, Failure::Status), out)?;
+            }
+            Held::Empty => self.give_up(held, Failure::Empty, out)?,
         }
         out.extend(rest);
         Ok(())
+    }
+
+    /// The answer came to nothing: thrown away if there is another attempt, else as it is.
+    fn give_up(
+        &mut self,
+        mut held: HeldBack,
+        why: Failure,
+        out: &mut Vec<HttpTask>,
+    ) -> Result<(), Failure> {
+        if held.chances.another_after(why) {
+            return Err(why);
+        }
+        self.commits(&held);
+        release(held.head, held.hold.release(), out);
+        Ok(())
+    }
+
+    /// What is held goes out: no other answer can follow.
+    fn commits(&mut self, held: &HeldBack) {
+        self.early = Early::No;
+        if held.refusal.is_some() {
+            // It is no stream.
+            self.beat = None;
+        }
     }
 
     fn note(&mut self, out: &[HttpTask], now: Instant) {
@@ -296,15 +334,6 @@ impl HeldBack {
             Some(Failure::Status(code)) => Held::Failed { code: Some(code) },
             _ => self.hold.finish(),
         }
-    }
-
-    /// The answer came to nothing: thrown away if there is another attempt, else as it is.
-    fn give_up(mut self, why: Failure, out: &mut Vec<HttpTask>) -> Result<(), Failure> {
-        if self.chances.another_after(why) {
-            return Err(why);
-        }
-        release(self.head, self.hold.release(), out);
-        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The clock of one request: which deadline comes next, and what ended it.
 //!
-//! Why shared: the hooks start attempts and read the cause, the tap waits and notes it. Deadlines
+//! Why shared: the hooks start attempts, say what answer comes and read the cause; the tap waits and
+//! notes it. Deadlines
 //! are absolute, since Pingora drops and remakes the tap's wait at every event.
 
 use std::time::Duration;
@@ -55,6 +56,8 @@ struct State {
     /// No attempt is under way: the request waits for a place or for its next turn.
     waiting: bool,
     cause: Option<Cause>,
+    /// An attempt is over since somebody asked.
+    anew: bool,
     opening: Option<Opening>,
     /// A head of our own is out, and comments; another answer can still follow.
     comments_only: bool,
@@ -94,6 +97,7 @@ impl Pulse {
             last: Instant::now(),
             waiting: false,
             cause: None,
+            anew: false,
             opening: None,
             comments_only: false,
         };
@@ -121,7 +125,14 @@ impl Pulse {
     /// No attempt is under way until the next beat: only the whole call is timed.
     pub(in crate::edge) fn wait(&self) {
         self.cork.forget();
-        self.state.lock().waiting = true;
+        let mut state = self.state.lock();
+        state.waiting = true;
+        state.anew = true;
+    }
+
+    /// Whether an attempt has ended since this was asked last.
+    pub(in crate::edge) fn begins_anew(&self) -> bool {
+        std::mem::take(&mut self.state.lock().anew)
     }
 
     /// The deadline in force. `sent`: the request has been read to its end; `answered`: the head
