@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::StatusCode;
 use jiff::Timestamp;
 use pingora::http::ResponseHeader;
@@ -22,6 +23,9 @@ use super::{Edge, relay};
 use crate::pool::{Blame, Outcome, Why};
 use crate::retry::{self, Attempt, Failure, Verdict};
 use crate::wire::after;
+
+/// What OpenAI and those who follow it say of a key whose money is spent.
+const SPENT: &[u8] = b"\"insufficient_quota\"";
 
 impl Edge {
     /// An attempt got no connection.
@@ -220,6 +224,16 @@ impl Edge {
         if let (Some(aim), Some(load)) = (&ctx.aim, &ctx.attempts.load) {
             self.host_counters(aim.upstream, load.host()).failed.inc();
         }
+    }
+}
+
+/// What the body of a refusal says of the key it was asked with.
+pub(super) fn refused(piece: Option<&Bytes>, ctx: &Ctx) {
+    if ctx.answer.status == Some(429)
+        && let (Some(piece), Some(key)) = (piece, &ctx.attempts.key)
+        && memchr::memmem::find(piece, SPENT).is_some()
+    {
+        key.rest(Why::Quota.usual(), Why::Quota);
     }
 }
 

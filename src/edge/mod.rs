@@ -128,6 +128,7 @@ impl ProxyHttp for Edge {
         _: bool,
         ctx: &mut Ctx,
     ) -> Result<Option<std::time::Duration>> {
+        again::refused(body.as_ref(), ctx);
         relay::piece(body.as_ref(), ctx);
         Ok(None)
     }

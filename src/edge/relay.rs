@@ -16,7 +16,6 @@ use tokio::time::Duration;
 use super::ctx::Ctx;
 use super::shape::{X_REQUEST_ID, for_version};
 use super::tap::flow::Flow;
-use crate::pool::Why;
 use crate::refusal::Refusal;
 use crate::wire::delta;
 use crate::wire::sse::{self, Splitter};
@@ -43,9 +42,6 @@ pub(super) struct Answer {
 
 /// The longest event in which content is looked for, bytes.
 const EVENT_MOST: usize = 64 * 1024;
-
-/// What OpenAI and those who follow it say of a key whose money is spent.
-const SPENT: &[u8] = b"\"insufficient_quota\"";
 
 /// The payload of the last event, and as many last bytes as it and two line ends need.
 const DONE: &[u8] = b"[DONE]";
@@ -120,12 +116,6 @@ pub(super) fn piece(piece: Option<&Bytes>, ctx: &mut Ctx) {
         return;
     };
     ctx.stage("piece");
-    if ctx.answer.status == Some(429)
-        && let Some(key) = &ctx.attempts.key
-        && memchr::memmem::find(piece, SPENT).is_some()
-    {
-        key.rest(Why::Quota.usual(), Why::Quota);
-    }
     let since = ctx.visit.arrived.elapsed();
     ctx.answer.note(piece, since);
     if let Some(entry) = &mut ctx.entry {

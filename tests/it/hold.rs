@@ -251,6 +251,29 @@ async fn what_turns_out_to_be_no_stream_is_told_in_an_event() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_limited_is_replaced_after_comments_too() {
+    let gate = Gate::new();
+    let step = gate.clone();
+    let up = Upstream::start(move |seen| match seen.header("authorization") {
+        Some("Bearer sk-limited") => Reply::json(429, &json!({"error": {}})).wait_for(&step),
+        _ => frames(&events(&["a"])),
+    })
+    .await;
+    let keys = format!(
+        "[[upstream]]\nname = \"keys\"\nhosts = [\"{}\"]\nkeys = [\"sk-limited\", \"sk-good\"]\n\
+         {BEFORE}\nupstream = \"keys\"",
+        up.url()
+    );
+    let house = House::start(Conf::to(&up).table(&keys)).await;
+    let mut client = house.client().await;
+    let mut stream = Stream::of(&mut client, "/v1/here").await;
+    stream.until(COMMENT).await;
+    gate.open();
+    let answer = stream.reading.finish().await;
+    assert_eq!(answer.text().replace(COMMENT, ""), events(&["a"]).concat());
+}
+
+#[tokio::test]
 async fn a_host_that_is_gone_is_told_in_an_event_too() {
     let gate = Gate::new();
     let step = gate.clone();
