@@ -75,7 +75,7 @@ fn tables(c: &mut Criterion) {
             origin: String::new(),
             level: 0,
             models: vec!["*".into()],
-            requests: None,
+            requests: Vec::new(),
         })
         .collect();
     let users = Users::build(&keys);

@@ -20,6 +20,7 @@ mod findings;
 mod human;
 mod keys;
 mod load;
+mod rate;
 mod raw;
 mod read;
 mod show;
@@ -29,6 +30,7 @@ mod written;
 
 pub use error::{Fault, Faults};
 pub use load::{load, parse, parse_with};
+pub use rate::{Rate, Unit};
 pub use show::show;
 
 /// A whole configuration in which the invalid cannot be said.
@@ -333,8 +335,8 @@ pub struct Key {
     pub level: u32,
     /// Patterns of the models it may use; `*` stands for any run of characters.
     pub models: Vec<String>,
-    /// Its limit of requests as written, grammar checked; not enforced by this version.
-    pub requests: Option<String>,
+    /// Its requests; none for any number.
+    pub requests: Vec<Rate>,
 }
 
 /// `[chat_log]`.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::human::{OrOff, Size, Time};
+use super::rate::Rates;
 use super::{Balance, HttpVersion, Kind, UnknownKeys, WhenFull};
 
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -154,7 +155,7 @@ pub(super) struct Key {
     pub(super) secret: String,
     pub(super) level: u32,
     pub(super) models: Vec<String>,
-    pub(super) requests: Option<String>,
+    pub(super) requests: Option<Rates>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]

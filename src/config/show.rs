@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use crate::secret::Secret;
 
 use super::human::{OrOff, Size, Time};
+use super::rate::Rates;
 use super::raw::{self, Raw};
 use super::{Admin, ChatLog, Config, Key, Listen, Retry, RetryOn, Server, Tls, Upstream};
 
@@ -136,7 +137,7 @@ fn key(key: &Key) -> raw::Key {
         secret: key.origin.clone(),
         level: key.level,
         models: key.models.clone(),
-        requests: key.requests.clone(),
+        requests: (!key.requests.is_empty()).then(|| Rates(key.requests.clone())),
     }
 }
 

@@ -98,7 +98,7 @@ mod tests {
             digest: KeyDigest::of(secret.as_bytes()),
             origin: String::new(),
             level: 0,
-            requests: None,
+            requests: Vec::new(),
             models: models.iter().map(|model| (*model).to_owned()).collect(),
         }
     }

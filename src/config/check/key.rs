@@ -2,6 +2,7 @@
 
 use super::{secret, value};
 use crate::config::findings::Findings;
+use crate::config::rate::Rates;
 use crate::config::{Key, UnknownKeys, raw};
 use crate::secret::{DOTS, KeyDigest};
 
@@ -37,12 +38,8 @@ pub(super) fn keys(
 
 fn key(path: &str, raw: &raw::Key, findings: &mut Findings<'_>) -> Option<Key> {
     models(&format!("{path}.models"), &raw.models, findings);
-    if let Some(said) = &raw.requests {
-        let path = format!("{path}.requests");
-        match is_limit(said) {
-            true => findings.notice(format!("{path}: checked, not yet enforced by this version")),
-            false => findings.wrong(&path),
-        }
+    if raw.requests.is_some() {
+        findings.notice(format!("{path}.requests: checked, not yet enforced by this version"));
     }
     let (digest, origin) = digest(&format!("{path}.secret"), &raw.secret, findings)?;
     Some(Key {
@@ -51,7 +48,7 @@ fn key(path: &str, raw: &raw::Key, findings: &mut Findings<'_>) -> Option<Key> {
         origin,
         level: raw.level,
         models: raw.models.clone(),
-        requests: raw.requests.clone(),
+        requests: raw.requests.clone().map_or_else(Vec::new, |Rates(rates)| rates),
     })
 }
 
@@ -93,48 +90,4 @@ fn digest(key: &str, said: &str, findings: &mut Findings<'_>) -> Option<(KeyDige
         findings.notice(format!("{key}: shorter than {GUESSED} characters, easily guessed"));
     }
     Some((KeyDigest::of(secret.expose().as_bytes()), secret.origin().to_owned()))
-}
-
-/// `60/minute;600/hour`: a number, `/` or `per`, perhaps a number, and a unit.
-fn is_limit(text: &str) -> bool {
-    text.split([',', ';', '|']).all(|part| one_limit(&part.to_ascii_lowercase()).is_some())
-}
-
-fn one_limit(part: &str) -> Option<()> {
-    let rest = number(part.trim())?.trim_start();
-    let rest = rest.strip_prefix('/').or_else(|| rest.strip_prefix("per"))?.trim_start();
-    let unit = number(rest).unwrap_or(rest).trim_start();
-    let unit = unit.strip_suffix('s').unwrap_or(unit);
-    ["second", "minute", "hour", "day", "month", "year"].contains(&unit).then_some(())
-}
-
-/// What follows a number at the start.
-fn number(text: &str) -> Option<&str> {
-    let rest = text.trim_start_matches(|letter: char| letter.is_ascii_digit());
-    (rest.len() < text.len()).then_some(rest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_grammar_of_limits() {
-        for (text, expected) in [
-            ("100/2minutes", true),
-            ("60/minute;600/hour", true),
-            ("60 per minute, 1/day | 2/MONTH", true),
-            ("60per 2 minutes", true),
-            ("10/0second", true),
-            ("", false),
-            ("10/m", false),
-            ("1.5/second", false),
-            ("-1/second", false),
-            ("10/week", false),
-            ("60/minute;", false),
-            ("/minute", false),
-        ] {
-            assert_eq!(is_limit(text), expected, "{text}");
-        }
-    }
 }
