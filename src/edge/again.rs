@@ -31,11 +31,17 @@ impl Edge {
     /// An attempt got no connection.
     pub(super) fn not_connected(
         &self,
-        session: &Session,
+        session: &mut Session,
         ctx: &mut Ctx,
         mut error: Box<Error>,
     ) -> Box<Error> {
         ctx.stage("not_connected");
+        ctx.tap.back(session);
+        if ctx.cause().is_some() {
+            // The client left, or all of its time is over.
+            error.set_retry(false);
+            return error;
+        }
         if let Some(load) = &ctx.attempts.load {
             log::warn!("{}: no connection: {}", load.host().with_proxy(), words(&error));
             load.host().forget_address();

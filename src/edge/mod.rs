@@ -62,14 +62,14 @@ impl ProxyHttp for Edge {
 
     async fn connected_to_upstream(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         reused: bool,
         peer: &HttpPeer,
         socket: std::os::fd::RawFd,
         _: Option<&pingora::protocols::Digest>,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        ctx.connected(peer, socket, reused)
+        ctx.connected(session, peer, socket, reused)
     }
 
     fn fail_to_connect(

@@ -13,6 +13,7 @@ mod cork;
 mod early;
 pub(super) mod flow;
 mod hold;
+pub(super) mod lend;
 pub(super) mod outbox;
 pub(super) mod pulse;
 
