@@ -105,9 +105,10 @@ impl Edge {
             }
         };
         ctx.tap.lent = watched.then(|| Lent::take(session));
+        let client = ctx.tap.lent.as_ref().map(Lent::client);
         let host = pick.load.host();
         let way = wire.way(host, upgrades);
-        let mut peer = wire.peer(host, pick.address, &way, ctx.tap.lent.clone());
+        let mut peer = wire.peer(host, pick.address, &way, client);
         wire::limit(&mut peer, upstream.timeouts, pulse.left());
         ctx.attempts.line = Some(wire.line(host, &mut peer));
         if let Some(entry) = &mut ctx.entry {

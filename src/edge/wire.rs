@@ -17,7 +17,7 @@ use pingora::utils::tls::{WrappedX509, parse_x509};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-use super::tap::lend::Lent;
+use super::tap::lend::Client;
 use crate::config::{HttpVersion, Timeouts, Upstream};
 use crate::metrics::{HostMetrics, Metrics};
 use crate::pool::Host;
@@ -87,7 +87,7 @@ impl Wire {
         host: &Host,
         address: SocketAddr,
         way: &Way,
-        client: Option<Lent>,
+        client: Option<Client>,
     ) -> HttpPeer {
         let mut peer = HttpPeer::new(address, host.tls, host.sni.clone());
         peer.group_key = self.group | way.mark(host);
@@ -96,7 +96,7 @@ impl Wire {
         peer.options.max_h2_streams = H2_STREAMS;
         peer.options.idle_timeout = Some(self.keepalive);
         let tunnel = way.tunnel();
-        peer.options.custom_l4 = Some(Arc::new(Dial { client, tunnel }));
+        peer.options.custom_l4 = Some(Arc::new(Dial { client, tunnel, tls: host.tls }));
         peer
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use crate::support::Deaf;
@@ -226,6 +227,18 @@ async fn while_a_tunnel_is_made() {
     let proxy = Proxy::start(Manner::Hang, &[]).await;
     let conf = Conf::to_hosts(&["https://gpu.invalid"]).upstream(LONG);
     left_while_connecting(House::start(conf.upstream(&proxy.key(""))).await).await;
+}
+
+#[tokio::test]
+async fn while_tls_is_agreed_on() {
+    // Whoever connects is taken, and told nothing.
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    for http in ["1.1", "2"] {
+        let host = format!("https://{}", mute.local_addr().unwrap());
+        let conf = Conf::to_hosts(&[&host]).upstream(LONG);
+        let house = House::start(conf.upstream(&format!("http = \"{http}\""))).await;
+        left_while_connecting(house).await;
+    }
 }
 
 async fn left_while_connecting(house: House) {

@@ -1,12 +1,13 @@
 //! A new connection to a host, straight or through a tunnel, given up when the client leaves.
 //!
-//! Why our own: Pingora lets us make the connection ([`L4Connect`]) and does the rest, pooling, TLS
-//! and h2, as with its own. Only the TLS handshake is out of our sight; the connect timeout bounds it.
+//! Why our own: Pingora lets us make the connection ([`L4Connect`]) and does the rest, TLS, h2 and
+//! pooling, as with its own. While it agrees on TLS nobody could stop it, so the connection is shut
+//! down under it when the client leaves.
 //! The trap: Pingora's `connection_timeout` does not cover this, its `total_connection_timeout`
 //! does; `wire::limit` sets both.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,17 +15,19 @@ use pingora::connectors::L4Connect;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora::protocols::l4::stream::Stream;
 use pingora::{Error, ErrorType, Result};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use super::tunnel::Tunnel;
-use crate::edge::tap::lend::Lent;
+use crate::edge::tap::lend::Client;
 
 /// How one attempt gets a connection if the pool has none.
 #[derive(Debug)]
 pub(super) struct Dial {
     /// The client, when it can be watched.
-    pub(super) client: Option<Lent>,
+    pub(super) client: Option<Client>,
     pub(super) tunnel: Option<Arc<Tunnel>>,
+    pub(super) tls: bool,
 }
 
 #[async_trait]
@@ -47,10 +50,18 @@ impl Dial {
     async fn make(&self, address: SocketAddr) -> Result<Stream> {
         let reached = TcpStream::connect(address).await;
         let socket = reached.map_err(|error| self.not_reached(error, address))?;
-        match &self.tunnel {
-            Some(tunnel) => tunnel.through(socket).await,
-            None => Ok(Stream::from(socket)),
+        let shutter = self.tls.then(|| SockRef::from(&socket).try_clone());
+        let stream = match &self.tunnel {
+            Some(tunnel) => tunnel.through(socket).await?,
+            None => Stream::from(socket),
+        };
+        if let (Some(client), Some(Ok(shutter))) = (&self.client, shutter) {
+            client.when_left(move || {
+                // One that the host has closed in the meantime is what we want.
+                let _ = shutter.shutdown(Shutdown::Both);
+            });
         }
+        Ok(stream)
     }
 
     fn not_reached(&self, error: io::Error, address: SocketAddr) -> Box<Error> {
