@@ -221,7 +221,7 @@ impl Edge {
         if let (Some(aim), Some(pulse)) = (&ctx.aim, &ctx.tap.pulse)
             && let Some(chances) = self.chances(session, ctx, failure, wanted)
         {
-            pulse.open(Opening { rules: aim.streaming, chances, refusal });
+            pulse.open(Opening { rules: aim.streaming, chances, refusal, pacer: None });
         }
     }
 
