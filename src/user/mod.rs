@@ -99,6 +99,9 @@ mod tests {
             origin: String::new(),
             level: 0,
             requests: Vec::new(),
+            tokens: Vec::new(),
+            in_flight: None,
+            pace: None,
             models: models.iter().map(|model| (*model).to_owned()).collect(),
         }
     }

@@ -1,6 +1,8 @@
 //! Rules of `[[key]]`.
 
-use super::{secret, value};
+use std::num::NonZeroUsize;
+
+use super::{limits, secret, value};
 use crate::config::findings::Findings;
 use crate::config::rate::Rates;
 use crate::config::{Key, UnknownKeys, raw};
@@ -38,9 +40,11 @@ pub(super) fn keys(
 
 fn key(path: &str, raw: &raw::Key, findings: &mut Findings<'_>) -> Option<Key> {
     models(&format!("{path}.models"), &raw.models, findings);
-    if raw.requests.is_some() {
-        findings.notice(format!("{path}.requests: checked, not yet enforced by this version"));
-    }
+    let rates = |said: &Option<Rates>| said.clone().map_or_else(Vec::new, |Rates(rates)| rates);
+    let (requests, tokens) = (rates(&raw.requests), rates(&raw.tokens));
+    limits::shut(&format!("{path}.requests"), &requests, findings);
+    limits::shut(&format!("{path}.tokens"), &tokens, findings);
+    let pace = limits::pace(path, raw.pace, raw.pace_burst, findings);
     let (digest, origin) = digest(&format!("{path}.secret"), &raw.secret, findings)?;
     Some(Key {
         name: raw.name.clone(),
@@ -48,7 +52,10 @@ fn key(path: &str, raw: &raw::Key, findings: &mut Findings<'_>) -> Option<Key> {
         origin,
         level: raw.level,
         models: raw.models.clone(),
-        requests: raw.requests.clone().map_or_else(Vec::new, |Rates(rates)| rates),
+        requests,
+        tokens,
+        in_flight: NonZeroUsize::new(raw.in_flight),
+        pace: pace?,
     })
 }
 
