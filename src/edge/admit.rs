@@ -105,6 +105,7 @@ fn identify(ctx: &mut Ctx, user: Arc<User>) {
     if let Some(entry) = &mut ctx.entry {
         entry.by(&user.name);
     }
+    ctx.caller.pace = user.pace;
     ctx.caller.user = Some(user);
 }
 

@@ -20,6 +20,7 @@ use super::tap::flow::{Chances, Opening};
 use super::tap::pulse::Cause;
 use super::wire::Line;
 use super::{Edge, relay};
+use crate::pace::Pacer;
 use crate::pool::{Blame, Outcome, Why};
 use crate::retry::{self, Attempt, Failure, Verdict};
 use crate::wire::after;
@@ -221,7 +222,8 @@ impl Edge {
         if let (Some(aim), Some(pulse)) = (&ctx.aim, &ctx.tap.pulse)
             && let Some(chances) = self.chances(session, ctx, failure, wanted)
         {
-            pulse.open(Opening { rules: aim.streaming, chances, refusal, pacer: None });
+            let pacer = ctx.caller.pace.map(|pace| Pacer::new(pace.gap(), pace.burst));
+            pulse.open(Opening { rules: aim.streaming, chances, refusal, pacer });
         }
     }
 

@@ -22,7 +22,7 @@ use super::tap::Handle;
 use super::tap::lend::Lent;
 use super::tap::pulse::Pulse;
 use crate::chatlog::{Call, Entry};
-use crate::config::Kind;
+use crate::config::{Kind, Pace};
 use crate::drain::UnderWay;
 use crate::refusal::Refusal;
 use crate::route::Streaming;
@@ -57,6 +57,8 @@ pub(super) struct Caller {
     pub(super) user: Option<Arc<User>>,
     /// The header of the client's key: the upstream's key goes into the same one.
     pub(super) key_header: Option<HeaderName>,
+    /// How fast its streams go, if not as they come.
+    pub(super) pace: Option<Pace>,
 }
 
 /// Which route a request takes.

@@ -15,6 +15,7 @@ mod hooks;
 mod idle;
 mod leave;
 mod log;
+mod pace;
 mod probe;
 mod queue;
 mod service;
