@@ -14,6 +14,7 @@ mod hold;
 mod hooks;
 mod idle;
 mod leave;
+mod limit;
 mod log;
 mod pace;
 mod probe;
