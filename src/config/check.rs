@@ -10,6 +10,7 @@ use super::{Access, ChatLog, Config};
 mod address;
 mod host;
 mod key;
+mod level;
 mod limits;
 mod pool;
 mod proxy;
@@ -34,7 +35,8 @@ pub(super) fn check(raw: &Raw, findings: &mut Findings<'_>) -> Option<Config> {
     if let (Some(limits), Some(routes)) = (&limits, &routes) {
         limits::reached(&limits.rules, routes, findings);
     }
-    let keys = key::keys(&raw.key, raw.access.unknown_keys, findings);
+    let levels = level::levels(&raw.level, findings);
+    let keys = key::keys(&raw.key, &levels, raw.access.unknown_keys, findings);
     let chat_log = chat_log(&raw.chat_log, findings);
     Some(Config {
         server: server?,

@@ -117,6 +117,10 @@ pub(super) const KEYS: &[Known] = &[
     key("limits.rule.pace", "a pace", PACES),
     key("limits.rule.pace_burst", BURST, BURSTS),
 
+    key("level", "a list of tables", "[[level]] with two brackets, its keys below it"),
+    key("level.level", "a level", "a number from 1"),
+    key("level.models", "a list of patterns", r#"patterns like ["*"] or ["llama-*", "gpt-4o"]"#),
+
     key("key", "a list of tables", "[[key]] with two brackets, its keys below it"),
     key("key.name", "a name", NAME),
     key("key.secret", "a secret", r#""env:NAME", "file:PATH", "sha256:HEX" or the secret itself"#),

@@ -25,6 +25,7 @@ pub(super) struct Raw {
     pub(super) upstream: Vec<Upstream>,
     pub(super) route: Vec<Route>,
     pub(super) limits: Limits,
+    pub(super) level: Vec<Level>,
     pub(super) key: Vec<Key>,
     pub(super) chat_log: ChatLog,
 }
@@ -165,6 +166,13 @@ pub(super) struct Key {
     pub(super) in_flight: usize,
     pub(super) pace: Option<One>,
     pub(super) pace_burst: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Level {
+    pub(super) level: u32,
+    pub(super) models: Vec<String>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]

@@ -38,6 +38,8 @@ pub fn show(config: &Config) -> String {
             })
             .collect(),
         limits: limits(&config.limits),
+        // Each key has its models.
+        level: Vec::new(),
         key: config.keys.iter().map(key).collect(),
         chat_log: chat_log(&config.chat_log),
     };

@@ -220,6 +220,24 @@ fn the_shield_is_up_where_a_key_is_asked_for() {
 }
 
 #[test]
+fn a_key_has_the_models_of_its_level_unless_it_names_its_own() {
+    let key = |name: &str, more: &str| {
+        format!("[[key]]\nname = '{name}'\nsecret = 'secret-{name}'\n{more}\n")
+    };
+    let keys = [
+        key("all", ""),
+        key("some", "level = 1"),
+        key("own", "level = 1\nmodels = ['c']"),
+        key("none", "level = 2\nmodels = ['*']"),
+    ];
+    let levels = "[[level]]\nlevel = 1\nmodels = ['a', 'b*']\n";
+    let upstream = "[[upstream]]\nname = 'gpu'\nhosts = ['http://10.0.0.11:8000']\n";
+    let config = parse(&format!("{upstream}{levels}{}", keys.concat()));
+    let models = config.keys.iter().map(|key| key.models.join(" "));
+    assert_eq!(models.collect::<Vec<_>>(), ["*", "a b*", "c", "*"]);
+}
+
+#[test]
 fn a_rule_may_lift_the_limit_or_leave_it_alone() {
     let rules = parse(FULL).limits.rules;
     let said: Vec<_> = rules.iter().map(|rule| rule.requests.as_ref().map(Vec::len)).collect();

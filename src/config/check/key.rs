@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 
+use super::level::{self, Levels};
 use super::{limits, secret, value};
 use crate::config::findings::Findings;
 use crate::config::rate::Rates;
@@ -13,6 +14,7 @@ const GUESSED: usize = 8;
 
 pub(super) fn keys(
     raw: &[raw::Key],
+    levels: &Levels,
     unknown: UnknownKeys,
     findings: &mut Findings<'_>,
 ) -> Option<Vec<Key>> {
@@ -26,7 +28,7 @@ pub(super) fn keys(
     let mut keys: Vec<Key> = Vec::with_capacity(raw.len());
     for (at, one) in raw.iter().enumerate() {
         let path = format!("key[{at}]");
-        let Some(key) = key(&path, one, findings) else {
+        let Some(key) = key(&path, one, levels, findings) else {
             continue;
         };
         if let Some(other) = keys.iter().find(|other| other.digest == key.digest) {
@@ -38,8 +40,8 @@ pub(super) fn keys(
     (keys.len() == raw.len()).then_some(keys)
 }
 
-fn key(path: &str, raw: &raw::Key, findings: &mut Findings<'_>) -> Option<Key> {
-    models(&format!("{path}.models"), &raw.models, findings);
+fn key(path: &str, raw: &raw::Key, levels: &Levels, findings: &mut Findings<'_>) -> Option<Key> {
+    let models = level::models_of(path, raw, levels, findings);
     let rates = |said: &Option<Rates>| said.clone().map_or_else(Vec::new, |Rates(rates)| rates);
     let (requests, tokens) = (rates(&raw.requests), rates(&raw.tokens));
     limits::shut(&format!("{path}.requests"), &requests, findings);
@@ -51,26 +53,12 @@ fn key(path: &str, raw: &raw::Key, findings: &mut Findings<'_>) -> Option<Key> {
         digest,
         origin,
         level: raw.level,
-        models: raw.models.clone(),
+        models,
         requests,
         tokens,
         in_flight: NonZeroUsize::new(raw.in_flight),
         pace: pace?,
     })
-}
-
-fn models(key: &str, models: &[String], findings: &mut Findings<'_>) {
-    if models.is_empty() {
-        findings.fault(key, "is empty: this key may use nothing", "[\"*\"], or drop the key");
-    }
-    for (at, model) in models.iter().enumerate() {
-        if model.is_empty()
-            || model.contains(|letter: char| letter.is_whitespace() || letter.is_control())
-        {
-            let fix = "a pattern like \"llama-*\", without spaces";
-            findings.fault(&format!("{key}[{at}]"), "is not a pattern of a model", fix);
-        }
-    }
 }
 
 /// The digest of a forward key, and how the key may be shown.
