@@ -77,4 +77,5 @@ pub mod wire {
     pub mod peek;
     mod quick;
     pub mod sse;
+    pub mod usage;
 }
