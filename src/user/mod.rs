@@ -9,6 +9,10 @@ use std::sync::Arc;
 use crate::config::Key;
 use crate::secret::KeyDigest;
 
+mod mean;
+
+pub use mean::Mean;
+
 /// Everybody who has a forward key.
 #[derive(Debug)]
 pub struct Users(HashMap<KeyDigest, Arc<User>>);
@@ -20,6 +24,8 @@ pub struct User {
     pub name: String,
     /// Level, 0 for all rights.
     pub level: u32,
+    /// The tokens of its recent answers.
+    pub mean: Mean,
     models: Vec<String>,
 }
 
@@ -52,7 +58,12 @@ impl Users {
 
 impl User {
     fn new(key: &Key) -> Self {
-        Self { name: key.name.clone(), level: key.level, models: key.models.clone() }
+        Self {
+            name: key.name.clone(),
+            level: key.level,
+            mean: Mean::default(),
+            models: key.models.clone(),
+        }
     }
 
     /// Whether there is any model it may not use.
