@@ -117,6 +117,8 @@ mod tests {
             (r#"{"a_very_long_name_that_goes_on_and_on":"four","metadata":{"prompt":"four"}}"#, 0),
             (r#"{"prompt":"\u00e9\ud83d\ude00\n\u0041\ud83d"}"#, 4),
             (r#"{"prompt":"\udc00\udc00"}"#, 2),
+            (r#"{"prompt":"\ud83da\ude00"}"#, 3),
+            (r#"{"prompt":["\ud83d","\ude00"]}"#, 2),
             (r#"{"prompt":["\"","\\","}","]"],"x":"\"prompt\":"}"#, 1),
         ] {
             assert_eq!(cost(body).prompt, prompt, "{body}");
