@@ -73,9 +73,14 @@ pub mod wire {
     //! Why apart from every room: all of them need it and it needs none of them.
 
     pub mod after;
+    pub mod cost;
     pub mod delta;
     mod fields;
+    pub mod meter;
     pub mod peek;
     mod quick;
+    mod scan;
     pub mod sse;
+    pub mod tally;
+    pub mod usage;
 }

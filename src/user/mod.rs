@@ -9,6 +9,10 @@ use std::sync::Arc;
 use crate::config::{Key, Pace};
 use crate::secret::KeyDigest;
 
+mod mean;
+
+pub use mean::Mean;
+
 /// Everybody who has a forward key.
 #[derive(Debug)]
 pub struct Users(HashMap<KeyDigest, Arc<User>>);
@@ -22,6 +26,8 @@ pub struct User {
     pub level: u32,
     /// How fast its streams go, if not as they come.
     pub pace: Option<Pace>,
+    /// The tokens of its recent answers.
+    pub mean: Mean,
     models: Vec<String>,
 }
 
@@ -54,8 +60,13 @@ impl Users {
 
 impl User {
     fn new(key: &Key) -> Self {
-        let (name, models) = (key.name.clone(), key.models.clone());
-        Self { name, level: key.level, pace: key.pace, models }
+        Self {
+            name: key.name.clone(),
+            level: key.level,
+            pace: key.pace,
+            mean: Mean::default(),
+            models: key.models.clone(),
+        }
     }
 
     /// Whether there is any model it may not use.
