@@ -56,6 +56,7 @@ impl Edge {
         ctx.attempts.line = None;
         take_tap_out(session, ctx);
         let ended = ctx.ended(error, answered(&session.downstream_session));
+        ctx.settle_tokens(ended);
         self.count(session, ctx);
         access_line(session, ctx, ended);
         if let Some(mut entry) = ctx.entry.take() {
@@ -93,6 +94,15 @@ impl Edge {
 
     pub(super) fn host_counters(&self, upstream: usize, host: &Host) -> &HostMetrics {
         &self.wires[upstream].hosts[host.at]
+    }
+}
+
+impl Ctx {
+    /// A call that no host took costs no tokens; one that a host took costs its prompt at least.
+    fn settle_tokens(&mut self, ended: Ended) {
+        let refused = self.answer.status.is_some_and(|status| status >= 400);
+        let was_taken = self.attempts.begun.is_some() && !refused;
+        self.allowance.settle(self.caller.user.as_deref(), was_taken, ended == Ended::Done);
     }
 }
 

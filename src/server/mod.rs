@@ -22,7 +22,9 @@ use crate::chatlog::ChatLog;
 use crate::config::{self, Config};
 use crate::drain::Drain;
 use crate::edge::{Edge, Probe, Rooms};
+use crate::limit::Limiter;
 use crate::metrics::Metrics;
+use crate::pace::Paces;
 use crate::pool::Upstream;
 use crate::route::Routes;
 use crate::user::Users;
@@ -82,6 +84,8 @@ impl House {
             access: config.access.clone(),
             shield: config.limits.shield,
             users: Arc::clone(&users),
+            limiter: Limiter::build(&config.limits, &config.keys),
+            paces: Paces::build(&config.limits.rules),
             routes: Routes::build(&config.routes),
             upstreams: Arc::clone(&upstreams),
             chat_log: chat_log.clone(),

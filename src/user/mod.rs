@@ -24,6 +24,10 @@ pub struct User {
     pub name: String,
     /// Level, 0 for all rights.
     pub level: u32,
+    /// Its place among the keys of the configuration.
+    pub place: u32,
+    /// Whether there is a limit to its tokens.
+    pub tokens_limited: bool,
     /// How fast its streams go, if not as they come.
     pub pace: Option<Pace>,
     /// The tokens of its recent answers.
@@ -37,7 +41,8 @@ impl Users {
     /// Takes the keys of the configuration.
     #[must_use]
     pub fn build(keys: &[Key]) -> Self {
-        Self(keys.iter().map(|key| (key.digest, Arc::new(User::new(key)))).collect())
+        let users = keys.iter().zip(0..);
+        Self(users.map(|(key, place)| (key.digest, Arc::new(User::new(key, place)))).collect())
     }
 
     /// The owner of a key as it came over the wire.
@@ -59,10 +64,12 @@ impl Users {
 // === impl User ===
 
 impl User {
-    fn new(key: &Key) -> Self {
+    fn new(key: &Key, place: u32) -> Self {
         Self {
             name: key.name.clone(),
             level: key.level,
+            place,
+            tokens_limited: !key.tokens.is_empty(),
             pace: key.pace,
             mean: Mean::default(),
             models: key.models.clone(),
