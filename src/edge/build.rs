@@ -36,6 +36,7 @@ pub struct Edge {
     /// By the upstream's index.
     pub(super) policies: Vec<Arc<Policy>>,
     pub(super) chat_log: Option<ChatLog>,
+    pub(super) metrics: Metrics,
     pub(super) bodies: Bodies,
     pub(super) drain: Drain,
 }
@@ -94,6 +95,7 @@ impl Edge {
             wires,
             policies: sections.iter().map(|section| Arc::new(policy(&section.retry))).collect(),
             chat_log: rooms.chat_log,
+            metrics: rooms.metrics.clone(),
             drain: rooms.drain,
         })
     }

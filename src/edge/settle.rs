@@ -74,6 +74,9 @@ impl Edge {
     fn count(&self, session: &Session, ctx: &Ctx) {
         let counters = self.route_counters(ctx);
         counters.finished(ctx.answer.status);
+        if let Some(code) = ctx.answer.refused {
+            self.metrics.refused(code);
+        }
         counters.duration.observe(ctx.visit.arrived.elapsed().as_secs_f64());
         counters.bytes_out.inc_by(ctx.answer.bytes);
         counters.bytes_in.inc_by(session.body_bytes_read() as u64);

@@ -52,6 +52,11 @@ impl Users {
         self.0.get(&digest).cloned()
     }
 
+    /// All of them, in no order.
+    pub fn each(&self) -> impl Iterator<Item = &User> {
+        self.0.values().map(|user| &**user)
+    }
+
     /// All names, sorted.
     #[must_use]
     pub fn names(&self) -> Vec<String> {

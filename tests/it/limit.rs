@@ -192,12 +192,17 @@ async fn requests_at_a_time_are_counted_until_they_end_however_they_end() {
         let refused = house.ask(ask()).await;
         assert_eq!(refusal(&refused), limited("requests"), "{}", refused.text());
         assert_eq!(refused.header("retry-after"), Some("1"));
+        let status = house.status().await;
+        assert_eq!(status["limits"]["in_flight"], json!({"ann": 1}), "{status}");
         match nth % 2 {
             0 => waiting.fin(),
             _ => waiting.reset(),
         }
         house.status_is("nothing under way", |status| status["in_flight"] == 0).await;
     }
+    let metrics = house.admin_text("/metrics").await;
+    assert!(metrics.contains("aifd_refused_total{code=\"rate_limit_exceeded\"} 3"), "{metrics}");
+    assert_eq!(house.status().await["limits"], json!({"counters": 0, "in_flight": {}}));
     gate.open();
     assert_eq!(house.ask(ask()).await.status, 200);
 }
