@@ -24,6 +24,7 @@
 //! client ─► edge/mod.rs      (Pingora's hooks, one stage each)
 //!  request_filter            admit: address, own endpoints, key ─► user
 //!                            steer::aim: path ─► route
+//!                            may: all limits, at once ─► limit, pace
 //!                            hear: the body, held ─► wire::peek; the tap goes in
 //!  upstream_peer             steer::peer: route ─► pool ─► host, address      ◄─┐ again
 //!  fail_to_connect, error_while_proxy                        steer ─► retry    ─┘
@@ -38,6 +39,7 @@
 //! # What it never does
 //!
 //! - It never parses and writes again a byte that nobody has to change.
+//! - It never admits one request more than a limit says, nor charges one that it refuses.
 //! - It never tries again after the first content of an answer has gone to the client.
 //! - It never takes an upstream's address, or its key's way, from a request.
 //! - It never lets a broken answer end clean, nor logs it as whole.
