@@ -13,7 +13,7 @@
 //! 5  server                      builds the rooms, opens the listeners, probes, drains; sees all of Config
 //! 4  edge                        TIME: what happens to a request, phase by phase
 //!    admin                       the second listener: health, metrics, status
-//! 3  user route retry pool pace chatlog
+//! 3  user route retry pool pace cache chatlog
 //! 2  config                      raw (serde) -> check (every rule, all faults at once) -> Config
 //! 1  wire refusal metrics secret drain clock
 //! ```
@@ -53,6 +53,7 @@ pub mod server;
 pub mod admin;
 pub mod edge;
 // floor 3
+pub mod cache;
 pub mod chatlog;
 pub mod pace;
 pub mod pool;
