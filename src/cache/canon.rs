@@ -1,9 +1,10 @@
 //! One form for all spellings of a JSON object.
 //!
 //! Order of members, white space, escapes and the spelling of numbers do not matter; all else does,
-//! a number to its last digit, half a surrogate pair too. Each value is a tag, its content and a mark
-//! that its content cannot hold, so two forms are equal only if the values are. Members are sorted; an object of more than a few bytes is its hash, so that no byte is moved more than a
-//! bounded number of times, however deep it lies.
+//! a number to its last digit, half a surrogate pair too. Each value is a tag, its content and a
+//! mark that its content cannot hold, so two forms are equal only if the values are. Members are
+//! sorted; a large object is its hash, so no byte is moved more than a bounded number of times,
+//! however deep it lies.
 //!
 //! Why a reader of its own: serde_json gives numbers as doubles, in which large ones become equal.
 //! A test holds the two to the same grammar.
@@ -13,8 +14,9 @@ mod scalar;
 /// How deep a body may nest: as deep as aifd reads bodies, and many a host.
 const DEPTH: usize = 127;
 
-/// An object whose members take more is put down as their hash, bytes.
-const SMALL: usize = 512;
+/// An object whose members take more is put down as their hash, bytes. Smaller than this, and a
+/// conversation would be hashed in pieces that are too small to be fast.
+const SMALL: usize = 4096;
 
 /// What the top level of an object may leave out.
 pub(super) struct Rules {

@@ -27,12 +27,14 @@ fn word() -> impl Strategy<Value = Vec<u16>> {
 }
 
 pub(super) fn tree() -> impl Strategy<Value = Tree> {
+    let number = (prop_oneof![-12..12_i64, any::<i64>()], -3..4_i64).prop_map(number);
+    // Enough for an object to be put down as its hash.
+    let long = (unit(), 4097..4100_usize).prop_map(|(unit, count)| Tree::Text(vec![unit; count]));
     let leaf = prop_oneof![
-        prop::sample::select(vec!["null", "true", "false"]).prop_map(Tree::Word),
-        (prop_oneof![-12..12_i64, any::<i64>()], -3..4_i64).prop_map(number),
-        word().prop_map(Tree::Text),
-        // Enough for an object to be put down as its hash.
-        prop::collection::vec(unit(), 0..300).prop_map(Tree::Text),
+        4 => prop::sample::select(vec!["null", "true", "false"]).prop_map(Tree::Word),
+        4 => number,
+        4 => word().prop_map(Tree::Text),
+        1 => long,
     ];
     leaf.prop_recursive(5, 60, 5, |inner| {
         prop_oneof![
