@@ -75,7 +75,7 @@ pub mod wire {
 
     pub mod after;
     pub mod delta;
-    mod fields;
+    pub mod fields;
     pub mod peek;
     mod quick;
     pub mod sse;
