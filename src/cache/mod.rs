@@ -4,6 +4,16 @@
 //! Whatever is not understood in full counts as different, and what is damaged as absent.
 
 mod canon;
+mod cut;
+mod ending;
+mod join;
 mod key;
+mod parts;
+mod stream;
+mod track;
+mod whole;
 
+pub use self::ending::{Ending, is_whole_body};
 pub use self::key::{Api, Asked, Key, Tenant};
+pub use self::stream::Stream;
+pub use self::whole::{Whole, whole};
