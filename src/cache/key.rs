@@ -143,12 +143,31 @@ impl Api {
         Rules { left_out, nullable }
     }
 
-    fn tag(self) -> u8 {
+    /// A number that stays the same from version to version.
+    pub(super) fn tag(self) -> u8 {
         match self {
             Self::Chat => 0,
             Self::Completions => 1,
             Self::Embeddings => 2,
             Self::Other => 3,
+        }
+    }
+
+    pub(super) fn of_tag(tag: u8) -> Option<Self> {
+        let all = [Self::Chat, Self::Completions, Self::Embeddings, Self::Other];
+        all.into_iter().find(|api| api.tag() == tag)
+    }
+}
+
+// === impl Tenant ===
+
+impl Tenant<'_> {
+    /// A name for it that no other tenant has, for stores and for purging: `key:alice`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match self {
+            Self::Group(name) => format!("group:{name}"),
+            Self::Key(name) => format!("key:{name}"),
         }
     }
 }
@@ -176,7 +195,7 @@ impl Key {
 
     /// A key that was kept somewhere.
     #[must_use]
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 

@@ -6,6 +6,7 @@
 mod canon;
 mod cut;
 mod ending;
+mod entry;
 mod join;
 mod key;
 mod parts;
@@ -14,6 +15,7 @@ mod track;
 mod whole;
 
 pub use self::ending::{Ending, is_whole_body};
+pub use self::entry::{Chunk, Entry, kept};
 pub use self::key::{Api, Asked, Key, Tenant};
 pub use self::stream::Stream;
 pub use self::whole::{Whole, whole};
