@@ -6,6 +6,7 @@
 
 use std::hint::black_box;
 
+use aifd::cache::{self, Api, Asked, Tenant};
 use aifd::config::{Key, Kind, Route};
 use aifd::route::Routes;
 use aifd::secret::KeyDigest;
@@ -78,6 +79,41 @@ fn body(c: &mut Criterion) {
     }
 }
 
+fn cache_key(c: &mut Criterion) {
+    let ask = |messages: usize, size: usize, tools: usize| {
+        let text = "What is the weather \"like\" in Paris today?\n".repeat(size / 43);
+        let message = serde_json::json!({"role": "user", "content": text});
+        let tool = serde_json::json!({"type": "function", "function": {"name": "weather",
+            "description": "The weather somewhere", "parameters": {"type": "object",
+            "properties": {"city": {"type": "string"}, "unit": {"enum": ["c", "f"]}}}}});
+        serde_json::json!({"model": "m", "stream": true, "temperature": 0.7, "user": "u",
+            "messages": vec![message; messages], "tools": vec![tool; tools]})
+        .to_string()
+    };
+    let mut group = c.benchmark_group("cache key");
+    for (name, body) in [
+        ("1 KiB", ask(3, 300, 0)),
+        ("64 KiB, 20 messages", ask(20, 3200, 0)),
+        ("64 KiB, 300 tools", ask(1, 100, 300)),
+    ] {
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                cache::Key::of(black_box(&Asked {
+                    api: Api::Chat,
+                    tenant: Tenant::Key("alice"),
+                    route: "/openai",
+                    upstream: "openai",
+                    path: "/v1/chat/completions",
+                    body: body.as_bytes(),
+                }))
+                .unwrap()
+            });
+        });
+    }
+    group.finish();
+}
+
 fn tables(c: &mut Criterion) {
     let sections: Vec<Route> = (0..20)
         .map(|at| Route {
@@ -112,5 +148,5 @@ fn tables(c: &mut Criterion) {
     });
 }
 
-criterion_group!(rooms, stream, body, tables);
+criterion_group!(rooms, stream, body, cache_key, tables);
 criterion_main!(rooms);

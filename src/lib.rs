@@ -13,7 +13,7 @@
 //! 5  server                      builds the rooms, opens the listeners, probes, drains; sees all of Config
 //! 4  edge                        TIME: what happens to a request, phase by phase
 //!    admin                       the second listener: health, metrics, status
-//! 3  user limit route retry pool pace chatlog
+//! 3  user limit route retry pool pace cache chatlog
 //! 2  config                      raw (serde) -> check (every rule, all faults at once) -> Config
 //! 1  wire refusal metrics secret drain clock
 //! ```
@@ -55,6 +55,7 @@ pub mod server;
 pub mod admin;
 pub mod edge;
 // floor 3
+pub mod cache;
 pub mod chatlog;
 pub mod limit;
 pub mod pace;
@@ -78,7 +79,7 @@ pub mod wire {
     pub mod after;
     pub mod cost;
     pub mod delta;
-    mod fields;
+    pub mod fields;
     pub mod meter;
     pub mod peek;
     mod quick;

@@ -33,20 +33,32 @@ pub(super) fn pick<'a, const N: usize>(
 }
 
 /// The elements of an array; none if it is something else.
-pub(super) fn items(raw: &RawValue) -> Vec<&RawValue> {
+#[must_use]
+pub fn items(raw: &RawValue) -> Vec<&RawValue> {
     serde_json::from_str(raw.get()).unwrap_or_default()
 }
 
 /// The members that were asked for; `None` if `json` is no object.
-pub(super) fn members<'a, const N: usize>(
+#[must_use]
+pub fn members<'a, const N: usize>(
     json: &'a str,
     keys: &[&str; N],
 ) -> Option<[Option<&'a RawValue>; N]> {
     pick(json, keys).ok().map(|picked| picked.values)
 }
 
+/// All members of an object in their order; `None` if `json` is no object, or has a member twice.
+#[must_use]
+pub fn all(json: &str) -> Option<Vec<(Cow<'_, str>, &RawValue)>> {
+    let Everything(found) = serde_json::from_str(json).ok()?;
+    let mut names: Vec<_> = found.iter().map(|(name, _)| name).collect();
+    names.sort_unstable();
+    names.windows(2).all(|two| two[0] != two[1]).then_some(found)
+}
+
 /// Neither null nor an empty text, array or object.
-pub(super) fn filled(raw: &RawValue) -> bool {
+#[must_use]
+pub fn filled(raw: &RawValue) -> bool {
     let raw = raw.get();
     let inside = match raw.as_bytes()[0] {
         b'"' | b'[' | b'{' => &raw[1..raw.len() - 1],
@@ -62,7 +74,8 @@ pub(super) fn value<T: DeserializeOwned>(raw: Option<&RawValue>) -> Option<T> {
 }
 
 /// A text; `None` for another type.
-pub(super) fn text(raw: Option<&RawValue>) -> Option<Cow<'_, str>> {
+#[must_use]
+pub fn text(raw: Option<&RawValue>) -> Option<Cow<'_, str>> {
     let raw = raw?.get();
     if !raw.starts_with('"') {
         return None;
@@ -72,6 +85,8 @@ pub(super) fn text(raw: Option<&RawValue>) -> Option<Cow<'_, str>> {
         Err(_) => serde_json::from_str(raw).ok().map(|Halved(text)| Cow::Owned(text)),
     }
 }
+
+struct Everything<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 #[derive(Clone, Copy)]
 struct Keys<'k, const N: usize>(&'k [&'k str; N]);
@@ -90,6 +105,30 @@ pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// Text with half a surrogate pair in it: no Unicode, but hosts that cut tokens send it.
 struct Halved(String);
+
+// === impl Everything ===
+
+impl<'de: 'a, 'a> Deserialize<'de> for Everything<'a> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Everything<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut found = Vec::new();
+                while let Some((Text(name), value)) = map.next_entry()? {
+                    found.push((name, value));
+                }
+                Ok(Everything(found))
+            }
+        }
+        json.deserialize_map(Object)
+    }
+}
 
 // === impl Keys ===
 
@@ -174,5 +213,32 @@ impl<'de> Deserialize<'de> for Halved {
         }
         // serde_json leaves half a pair alone when asked for bytes.
         json.deserialize_bytes(Bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_members_or_none() {
+        let names = |json| {
+            let found = all(json)?;
+            Some(
+                found.iter().map(|(name, raw)| format!("{name}={}", raw.get())).collect::<Vec<_>>(),
+            )
+        };
+        for (json, expected) in [
+            ("{}", Some(vec![])),
+            (r#" {"b": 1e0, "\u0061":[ ]} "#, Some(vec!["b=1e0", "a=[ ]"])),
+            (r#"{"a":1,"\u0061":1}"#, None),
+            (r#"{"\ud800":1}"#, None),
+            ("[]", None),
+            ("{} x", None),
+        ] {
+            let expected =
+                expected.map(|names| names.into_iter().map(str::to_owned).collect::<Vec<_>>());
+            assert_eq!(names(json), expected, "{json}");
+        }
     }
 }
