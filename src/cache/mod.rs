@@ -7,6 +7,7 @@ mod canon;
 mod cut;
 mod ending;
 mod entry;
+pub mod fill;
 mod join;
 mod key;
 mod parts;
