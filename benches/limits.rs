@@ -41,6 +41,7 @@ fn key(tokens: bool, in_flight: usize) -> Key {
         tokens: if tokens { vec![rate(1_000_000)] } else { Vec::new() },
         in_flight: std::num::NonZeroUsize::new(in_flight),
         pace: None,
+        cache_group: None,
     }
 }
 

@@ -140,6 +140,7 @@ fn tables(c: &mut Criterion) {
             tokens: Vec::new(),
             in_flight: None,
             pace: None,
+            cache_group: None,
         })
         .collect();
     let users = Users::build(&keys);

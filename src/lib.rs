@@ -79,6 +79,7 @@ pub mod wire {
     pub mod after;
     pub mod cost;
     pub mod delta;
+    pub mod edit;
     pub mod fields;
     pub mod meter;
     pub mod peek;

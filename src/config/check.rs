@@ -8,6 +8,7 @@ use super::raw::{self, Raw};
 use super::{Access, ChatLog, Config};
 
 mod address;
+mod cache;
 mod host;
 mod key;
 mod level;
@@ -37,6 +38,7 @@ pub(super) fn check(raw: &Raw, findings: &mut Findings<'_>) -> Option<Config> {
     }
     let levels = level::levels(&raw.level, findings);
     let keys = key::keys(&raw.key, &levels, raw.access.unknown_keys, findings);
+    let cache = cache::cache(&raw.cache, raw.access.unknown_keys, findings);
     let chat_log = chat_log(&raw.chat_log, findings);
     Some(Config {
         server: server?,
@@ -46,6 +48,7 @@ pub(super) fn check(raw: &Raw, findings: &mut Findings<'_>) -> Option<Config> {
         routes: routes?,
         limits: limits?,
         keys: keys?,
+        cache: cache?,
         chat_log: chat_log?,
         notices: Vec::new(),
     })

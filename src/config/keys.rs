@@ -131,6 +131,18 @@ pub(super) const KEYS: &[Known] = &[
     key("key.in_flight", "a number of requests", "0 (any number) or a number from 1"),
     key("key.pace", "a pace", PACES),
     key("key.pace_burst", BURST, BURSTS),
+    key("key.cache_group", "a name", NAME),
+
+    key("cache", "a table", "[cache] on a line of its own, its keys below it"),
+    key("cache.store", "a place to keep answers", r#""off" or "memory""#),
+    key("cache.routes", "a list of ends of paths", r#"ends like ["/chat/completions", "/embeddings"]"#),
+    key("cache.default", "true or false", "true or false"),
+    key("cache.ttl", PAUSE, r#"a time like "1h" or "1d", or "off""#),
+    key("cache.size", SIZE, SIZES),
+    key("cache.answer", SIZE, SIZES),
+    key("cache.path", FILE, r#"the path of a folder, like "cache""#),
+    key("cache.coalesce", "true or false", "true or false"),
+    key("cache.replay", "a way to send again", r#""instant" or "original""#),
 
     key("chat_log", "a table", "[chat_log] on a line of its own, its keys below it"),
     key("chat_log.on", "true or false", "true or false"),

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::secret::{KeyDigest, Secret};
 
+mod cache;
 mod check;
 mod error;
 mod findings;
@@ -29,6 +30,7 @@ mod show;
 mod tests;
 mod written;
 
+pub use cache::{Cache, CacheStore, Replay};
 pub use error::{Fault, Faults};
 pub use limits::{CountBy, LimitRule, LimitStore, Limits, OnStoreError, Pace, Strategy};
 pub use load::{load, parse, parse_with};
@@ -52,6 +54,8 @@ pub struct Config {
     pub limits: Limits,
     /// The forward keys; names and secrets are unique.
     pub keys: Vec<Key>,
+    /// The answer cache.
+    pub cache: Cache,
     /// The chat log.
     pub chat_log: ChatLog,
     /// What the operator should know although nothing is wrong (shown at start).
@@ -347,6 +351,8 @@ pub struct Key {
     pub in_flight: Option<NonZeroUsize>,
     /// How fast each of its streams may go.
     pub pace: Option<Pace>,
+    /// The group of keys that it shares cached answers with; `None` for its own alone.
+    pub cache_group: Option<String>,
 }
 
 /// `[chat_log]`.

@@ -12,8 +12,10 @@ use super::human::{OrOff, Size, Time};
 use super::rate::{One, Rates};
 use super::{Balance, HttpVersion, Kind, UnknownKeys, WhenFull};
 
+mod cache;
 mod limits;
 
+pub(super) use cache::Cache;
 pub(super) use limits::{Limits, Rule};
 
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -27,6 +29,7 @@ pub(super) struct Raw {
     pub(super) limits: Limits,
     pub(super) level: Vec<Level>,
     pub(super) key: Vec<Key>,
+    pub(super) cache: Cache,
     pub(super) chat_log: ChatLog,
 }
 
@@ -166,6 +169,7 @@ pub(super) struct Key {
     pub(super) in_flight: usize,
     pub(super) pace: Option<One>,
     pub(super) pace_burst: Option<u32>,
+    pub(super) cache_group: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -321,6 +325,7 @@ impl Default for Key {
             in_flight: 0,
             pace: None,
             pace_burst: None,
+            cache_group: None,
         }
     }
 }

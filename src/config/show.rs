@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 
 use crate::secret::Secret;
 
+use super::cache::{Cache, CacheStore};
 use super::human::{OrOff, Size, Time};
 use super::limits::{LimitRule, LimitStore, Limits, Pace};
 use super::rate::{One, OneOrOff, Rate, Rates, RatesOrInf};
@@ -41,6 +42,7 @@ pub fn show(config: &Config) -> String {
         // Each key has its models.
         level: Vec::new(),
         key: config.keys.iter().map(key).collect(),
+        cache: cache(&config.cache),
         chat_log: chat_log(&config.chat_log),
     };
     toml::to_string(&raw).expect("Raw came from TOML text, so all of it can be said in TOML")
@@ -173,11 +175,36 @@ fn key(key: &Key) -> raw::Key {
         in_flight: key.in_flight.map_or(0, NonZeroUsize::get),
         pace: key.pace.map(|pace| One(pace.rate)),
         pace_burst: key.pace.map(|pace| pace.burst),
+        cache_group: key.cache_group.clone(),
     }
 }
 
 fn rates(rates: &[Rate]) -> Option<Rates> {
     (!rates.is_empty()).then(|| Rates(rates.to_vec()))
+}
+
+fn cache(cache: &Cache) -> raw::Cache {
+    let store = match &cache.store {
+        CacheStore::Off => "off".to_owned(),
+        CacheStore::Memory => "memory".to_owned(),
+        CacheStore::Lmdb(_) => "lmdb".to_owned(),
+        CacheStore::Redis(url) => origin(url),
+    };
+    let path = match &cache.store {
+        CacheStore::Lmdb(path) => path.clone(),
+        _ => raw::Cache::default().path,
+    };
+    raw::Cache {
+        store,
+        routes: cache.routes.clone(),
+        default: cache.default,
+        ttl: OrOff(cache.ttl),
+        size: Size(cache.size),
+        answer: size(cache.answer),
+        path,
+        coalesce: cache.coalesce,
+        replay: cache.replay,
+    }
 }
 
 fn chat_log(log: &ChatLog) -> raw::ChatLog {

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use toml::{Table, Value};
 
 use super::raw::Raw;
-use super::{Config, keys, parse_with, show};
+use super::{CacheStore, Config, keys, parse_with, show};
+use crate::secret::Secret;
 
 /// Every key with its default, as it is given to the operator.
 const EVERY_KEY: &str = include_str!("../../conf/aifd.toml");
@@ -94,6 +95,16 @@ const FULL: &str = r#"
     in_flight = 8
     pace = "50/second"
     pace_burst = 2
+    cache_group = "team-a"
+    [cache]
+    store = "memory"
+    routes = ["/v1/messages"]
+    default = true
+    ttl = "off"
+    size = "1MiB"
+    answer = 1000000
+    coalesce = false
+    replay = "original"
     [chat_log]
     full = "drop"
     dir = "/var/log/ai \"fd\""
@@ -194,6 +205,40 @@ fn a_literal_secret_is_not_shown_and_its_dots_are_refused() {
         "upstream[0].proxy",
     ];
     assert_eq!(keys, expected);
+}
+
+#[test]
+fn every_store_is_shown_as_it_is_written() {
+    let mut config = parse(SMALLEST);
+    for (store, store_shown, path_shown) in [
+        (CacheStore::Off, "off", "cache"),
+        (CacheStore::Memory, "memory", "cache"),
+        (CacheStore::Lmdb("/var/answers".into()), "lmdb", "/var/answers"),
+        (CacheStore::Redis(Secret::from_origin("redis://h", "env:REDIS")), "env:REDIS", "cache"),
+    ] {
+        config.cache.store = store;
+        let shown: Table = show(&config).parse().unwrap();
+        assert_eq!(shown["cache"]["store"].as_str(), Some(store_shown));
+        assert_eq!(shown["cache"]["path"].as_str(), Some(path_shown));
+    }
+}
+
+#[test]
+fn a_cached_path_ends_at_a_segment_border() {
+    let cache = parse(SMALLEST).cache;
+    for (path, applies) in [
+        ("/chat/completions", true),
+        ("/v1/chat/completions", true),
+        ("/openai/v1/completions", true),
+        ("/v1/embeddings", true),
+        ("/v1/xembeddings", false),
+        ("/v1/embeddings/1", false),
+        ("embeddings", false),
+        ("/v1/models", false),
+        ("/", false),
+    ] {
+        assert_eq!(cache.applies(path), applies, "{path}");
+    }
 }
 
 #[test]

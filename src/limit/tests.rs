@@ -43,6 +43,7 @@ pub(super) fn key(requests: &[Rate], tokens: &[Rate], in_flight: usize) -> Key {
         tokens: tokens.to_vec(),
         in_flight: NonZeroUsize::new(in_flight),
         pace: None,
+        cache_group: None,
     }
 }
 

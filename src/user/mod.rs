@@ -128,6 +128,7 @@ mod tests {
             tokens: Vec::new(),
             in_flight: None,
             pace: None,
+            cache_group: None,
             models: models.iter().map(|model| (*model).to_owned()).collect(),
         }
     }

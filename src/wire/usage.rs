@@ -7,8 +7,8 @@
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
-use serde_json::value::RawValue;
 
+use super::edit::{added, replaced};
 use super::fields::{filled, members};
 use super::sse;
 
@@ -34,40 +34,19 @@ pub fn ask(body: &[u8]) -> Wish {
         return Wish::Nobody;
     };
     let Some(options) = options else {
-        return with_member(json, json.trim_end(), r#""stream_options":{"include_usage":true}"#);
+        let wish = r#""stream_options":{"include_usage":true}"#;
+        return added(json, json.trim_end(), wish).map_or(Wish::Nobody, Wish::Ours);
     };
     match options.get() {
-        "null" => replaced(json, options, r#"{"include_usage":true}"#),
+        "null" => Wish::Ours(replaced(json, options, r#"{"include_usage":true}"#)),
         _ => match members(options.get(), &["include_usage"]) {
             Some([Some(wish)]) if wish.get() == "true" => Wish::Client,
-            Some([Some(wish)]) => replaced(json, wish, "true"),
-            Some([None]) => with_member(json, options.get(), r#""include_usage":true"#),
+            Some([Some(wish)]) => Wish::Ours(replaced(json, wish, "true")),
+            Some([None]) => added(json, options.get(), r#""include_usage":true"#)
+                .map_or(Wish::Nobody, Wish::Ours),
             None => Wish::Nobody,
         },
     }
-}
-
-/// The document with one more member at the end of `object`, which is a part of it.
-fn with_member(json: &str, object: &str, member: &str) -> Wish {
-    let object = object.trim_start();
-    let inside = object.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-    let Some(inside) = inside else {
-        return Wish::Nobody;
-    };
-    let comma = if inside.trim_ascii().is_empty() { "" } else { "," };
-    let end = offset(json, inside) + inside.len();
-    Wish::Ours([&json[..end], comma, member, &json[end..]].concat().into_bytes())
-}
-
-fn replaced(json: &str, value: &RawValue, by: &str) -> Wish {
-    let start = offset(json, value.get());
-    let end = start + value.get().len();
-    Wish::Ours([&json[..start], by, &json[end..]].concat().into_bytes())
-}
-
-/// Where a part of a text begins in it.
-fn offset(json: &str, part: &str) -> usize {
-    part.as_ptr().addr() - json.as_ptr().addr()
 }
 
 /// Whether an event of a stream carries usage and nothing else: an object `usage`, and `choices`

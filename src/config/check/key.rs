@@ -47,6 +47,7 @@ fn key(path: &str, raw: &raw::Key, levels: &Levels, findings: &mut Findings<'_>)
     limits::shut(&format!("{path}.requests"), &requests, findings);
     limits::shut(&format!("{path}.tokens"), &tokens, findings);
     let pace = limits::pace(path, raw.pace, raw.pace_burst, findings);
+    let cache_group = group(&format!("{path}.cache_group"), raw.cache_group.as_deref(), findings);
     let (digest, origin) = digest(&format!("{path}.secret"), &raw.secret, findings)?;
     Some(Key {
         name: raw.name.clone(),
@@ -58,7 +59,17 @@ fn key(path: &str, raw: &raw::Key, levels: &Levels, findings: &mut Findings<'_>)
         tokens,
         in_flight: NonZeroUsize::new(raw.in_flight),
         pace: pace?,
+        cache_group: cache_group?,
     })
+}
+
+fn group(key: &str, said: Option<&str>, findings: &mut Findings<'_>) -> Option<Option<String>> {
+    let Some(name) = said else { return Some(None) };
+    if !value::is_name(name) {
+        findings.wrong(key);
+        return None;
+    }
+    Some(Some(name.to_owned()))
 }
 
 /// The digest of a forward key, and how the key may be shown.

@@ -61,7 +61,7 @@ fn rules(raw: &[raw::Rule], findings: &mut Findings<'_>) -> Option<Vec<LimitRule
 }
 
 fn rule(key: &str, raw: &raw::Rule, findings: &mut Findings<'_>) -> Option<LimitRule> {
-    let path = path(&format!("{key}.path"), &raw.path, findings);
+    let path = value::path(&format!("{key}.path"), &raw.path, findings);
     let requests = raw.requests.clone().map(|RatesOrInf(rates)| rates);
     shut(&format!("{key}.requests"), requests.as_deref().unwrap_or_default(), findings);
     let pace = pace(key, raw.pace, raw.pace_burst, findings);
@@ -75,24 +75,6 @@ fn rule(key: &str, raw: &raw::Rule, findings: &mut Findings<'_>) -> Option<Limit
 /// Whether one of the limits was written; it was no good then, and has its own fault.
 fn faulty(key: &str, findings: &Findings<'_>) -> bool {
     ["requests", "pace"].iter().any(|name| findings.written.has(&format!("{key}.{name}")))
-}
-
-fn path(key: &str, said: &str, findings: &mut Findings<'_>) -> Option<String> {
-    if said.is_empty() {
-        findings.missing(key);
-        return None;
-    }
-    let fault = if !said.starts_with('/') {
-        ("does not start with \"/\"", format!("\"/{said}\""))
-    } else if said.contains('*') {
-        ("has a \"*\", which is not for any path here", "the path itself".to_owned())
-    } else if !said.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\\".contains(&byte)) {
-        ("has a character that a path cannot have", "no spaces, \"?\", \"#\" or \"\\\"".to_owned())
-    } else {
-        return Some(said.to_owned());
-    };
-    findings.fault(key, fault.0, fault.1);
-    None
 }
 
 /// A pace, with the key of its table; `Some(None)` when there is nothing wrong with having none.

@@ -1,4 +1,4 @@
-//! `store`: "memory" or the URL of a Redis, which may hold a password.
+//! `store`: a word, or the URL of a Redis, which may hold a password.
 //!
 //! The trap: as with a proxy, no message here repeats any part of the URL.
 
@@ -10,28 +10,40 @@ use crate::secret::{DOTS, Secret};
 
 const FORM: &str = "a URL like \"redis://:password@10.0.0.5:6379/0\"";
 
+const NO_URL: &str = "is no URL";
+
 pub(super) fn store(key: &str, said: &str, findings: &mut Findings<'_>) -> Option<LimitStore> {
     if said == "memory" {
         return Some(LimitStore::Memory);
     }
+    let no_url = ("is neither \"memory\" nor a URL", FORM);
+    redis(key, said, no_url, findings).map(LimitStore::Redis)
+}
+
+/// The URL of a Redis; `no_url` is the fault, and its fix, of what has not even the form of one.
+pub(super) fn redis(
+    key: &str,
+    said: &str,
+    no_url: (&str, &str),
+    findings: &mut Findings<'_>,
+) -> Option<Secret> {
     if said.is_empty() {
         findings.wrong(key);
         return None;
     }
     let url = secret::resolve(key, said, findings)?;
     match read(&url) {
-        Ok(url) => Some(LimitStore::Redis(url)),
-        Err(what) => {
-            findings.fault(key, what, FORM);
-            None
-        }
+        Ok(url) => return Some(url),
+        Err(NO_URL) => findings.fault(key, no_url.0, no_url.1),
+        Err(what) => findings.fault(key, what, FORM),
     }
+    None
 }
 
 /// The same URL, with how it may be shown.
 fn read(url: &Secret) -> Result<Secret, &'static str> {
     let text = url.expose();
-    let (scheme, rest) = text.split_once("://").ok_or("is neither \"memory\" nor a URL")?;
+    let (scheme, rest) = text.split_once("://").ok_or(NO_URL)?;
     if !matches!(scheme, "redis" | "rediss") {
         return Err("is neither redis:// nor rediss://");
     }

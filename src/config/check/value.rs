@@ -1,4 +1,4 @@
-//! Rules that many keys share: times, sizes, names, PEM files.
+//! Rules that many keys share: times, sizes, paths, names, PEM files.
 
 use std::path::Path;
 use std::time::Duration;
@@ -100,20 +100,44 @@ pub(super) fn at_least(
     }
 }
 
+/// A path that is met by other paths letter by letter.
+pub(super) fn path(key: &str, said: &str, findings: &mut Findings<'_>) -> Option<String> {
+    if said.is_empty() {
+        findings.missing(key);
+        return None;
+    }
+    let fault = if !said.starts_with('/') {
+        ("does not start with \"/\"", format!("\"/{said}\""))
+    } else if said.contains('*') {
+        ("has a \"*\", which is not for any path here", "the path itself".to_owned())
+    } else if !said.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\\".contains(&byte)) {
+        ("has a character that a path cannot have", "no spaces, \"?\", \"#\" or \"\\\"".to_owned())
+    } else {
+        return Some(said.to_owned());
+    };
+    findings.fault(key, fault.0, fault.1);
+    None
+}
+
 /// The names of a list of tables: unique, and each stands in a log line without quotes.
 pub(super) fn names(table: &str, names: &[&str], findings: &mut Findings<'_>) {
-    let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
     for (at, name) in names.iter().enumerate() {
         let key = format!("{table}[{at}].name");
         if name.is_empty() {
             findings.missing(&key);
-        } else if !name.chars().all(fits) {
+        } else if !is_name(name) {
             findings.wrong(&key);
         } else if let Some(first) = names[..at].iter().position(|other| other == name) {
             let what = format!("is also the name of {table}[{first}]");
             findings.fault(&key, what, "another name");
         }
     }
+}
+
+/// Whether it stands in a log line without quotes.
+pub(super) fn is_name(name: &str) -> bool {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    !name.is_empty() && name.chars().all(fits)
 }
 
 /// Reports a file that cannot be read or has no such PEM block.

@@ -87,6 +87,7 @@ const BROKEN: &[(&[u8], &str)] = &[
     (b"{\"model\":\"a\",\"model\":\"b\"}", "`model` appears twice"),
     (b"{\"model\":\"a\",\"m\\u006fdel\":\"a\"}", "`model` appears twice"),
     (b"{\"n\":1,\"n\":1}", "`n` appears twice"),
+    (b"{\"caching\":true,\"c\\u0061ching\":true}", "`caching` appears twice"),
     (
         b"{\"stream_options\":{\"include_usage\":true,\"include_usage\":false}}",
         "`include_usage` appears twice",
