@@ -1,0 +1,72 @@
+//! What every store has in common: labels to purge by, and what it counts.
+//!
+//! Why hashes of labels: a store of a hundred thousand entries need not keep as many names, and two
+//! names of one hash cost no more than an entry that is purged too early.
+
+use super::Key;
+
+/// By what an entry can be found besides its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Labels {
+    pub(super) tenant: u64,
+    pub(super) model: u64,
+}
+
+/// What shall be forgotten.
+#[derive(Debug, Clone, Copy)]
+pub enum Purge<'a> {
+    /// Everything.
+    All,
+    /// One answer.
+    Key(Key),
+    /// All of a tenant, by [`Tenant::label`](super::Tenant::label).
+    Tenant(&'a str),
+    /// All of a model.
+    Model(&'a str),
+}
+
+/// What a store holds and has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Entries that it holds.
+    pub entries: u64,
+    /// Bytes that they take, with what it costs to hold them.
+    pub bytes: u64,
+    /// Entries that had to go for lack of room, since it began.
+    pub evicted: u64,
+}
+
+// === impl Labels ===
+
+impl Labels {
+    /// Of an entry of this tenant and model.
+    #[must_use]
+    pub fn of(tenant: &str, model: &str) -> Self {
+        Self { tenant: short(tenant), model: short(model) }
+    }
+}
+
+// === impl Purge ===
+
+impl Purge<'_> {
+    /// Tells for each entry whether it goes; hashes its own label once.
+    pub(super) fn test(&self) -> impl Fn(&Key, Labels) -> bool + use<> {
+        let (all, key, tenant, model) = match self {
+            Self::All => (true, None, None, None),
+            Self::Key(key) => (false, Some(*key), None, None),
+            Self::Tenant(name) => (false, None, Some(short(name)), None),
+            Self::Model(name) => (false, None, None, Some(short(name))),
+        };
+        move |its_key, labels| {
+            all || key.is_some_and(|key| key == *its_key)
+                || tenant.is_some_and(|tenant| tenant == labels.tenant)
+                || model.is_some_and(|model| model == labels.model)
+        }
+    }
+}
+
+fn short(label: &str) -> u64 {
+    let mut start = [0; 8];
+    blake3::Hasher::new().update(label.as_bytes()).finalize_xof().fill(&mut start);
+    u64::from_le_bytes(start)
+}
