@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use aifd::cache::{Key, Labels, Memory};
+use aifd::cache::{Key, Labels, Memory, Store};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

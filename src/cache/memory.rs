@@ -13,7 +13,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 use super::Key;
-use super::store::{Counts, Labels, Purge};
+use super::store::{Counts, Labels, Purge, Store};
 
 /// How many may be at it at once.
 const SHARDS: usize = 16;
@@ -26,7 +26,7 @@ const OVERHEAD: usize = 184;
 const LARGEST_SMALL: usize = 14 * 1024;
 const PAGE: usize = 4096;
 
-/// The store. All methods may be called at once.
+/// The store.
 #[derive(Debug)]
 pub struct Memory {
     shards: [Mutex<LruCache<Key, Slot>>; SHARDS],
@@ -66,70 +66,6 @@ impl Memory {
         }
     }
 
-    /// The entry of `key`, if there is one that is good at `now`, milliseconds from the epoch.
-    #[must_use]
-    pub fn get(&self, key: &Key, now: u64) -> Option<Bytes> {
-        let mut shard = self.shard(key).lock();
-        let slot = shard.get_mut(key)?;
-        if slot.expires > now {
-            slot.used = self.tick();
-            return Some(slot.entry.clone());
-        }
-        let slot = shard.pop(key)?;
-        self.gone(&slot);
-        None
-    }
-
-    /// Keeps `entry` from `now` on, in place of an older one of the same key. False if it is larger
-    /// than the whole store.
-    pub fn put(&self, key: Key, labels: Labels, entry: Vec<u8>, now: u64) -> bool {
-        // Room that nothing stands in would not be counted.
-        let entry = Bytes::from(entry.into_boxed_slice());
-        let cost = cost(entry.len());
-        if cost > self.size {
-            return false;
-        }
-        // Spent before it is taken: two at once cannot have the same room.
-        self.bytes.fetch_add(cost, Ordering::Relaxed);
-        while self.bytes.load(Ordering::Relaxed) > self.size && self.evict() {}
-        let expires = now.saturating_add(self.ttl);
-        let mut shard = self.shard(&key).lock();
-        let slot = Slot { entry, labels, expires, used: self.tick() };
-        if let Some(before) = shard.put(key, slot) {
-            self.gone(&before);
-        }
-        true
-    }
-
-    /// Forgets; how many entries.
-    pub fn purge(&self, what: Purge<'_>) -> u64 {
-        let goes = what.test();
-        let mut count = 0;
-        for shard in &self.shards {
-            let mut shard = shard.lock();
-            let keys = shard.iter().filter(|(key, slot)| goes(key, slot.labels));
-            let keys: Vec<_> = keys.map(|(key, _)| *key).collect();
-            for key in keys {
-                if let Some(slot) = shard.pop(&key) {
-                    self.gone(&slot);
-                    count += 1;
-                }
-            }
-        }
-        count
-    }
-
-    /// What it holds now.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
-        let entries: usize = self.shards.iter().map(|shard| shard.lock().len()).sum();
-        Counts {
-            entries: entries as u64,
-            bytes: self.bytes.load(Ordering::Relaxed),
-            evicted: self.evicted.load(Ordering::Relaxed),
-        }
-    }
-
     /// Lets go of the entry that was not used for longest; false if there is none.
     fn evict(&self) -> bool {
         let oldest = self.shards.iter().filter_map(|shard| {
@@ -157,6 +93,65 @@ impl Memory {
 
     fn tick(&self) -> u64 {
         self.clock.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl Store for Memory {
+    fn get(&self, key: &Key, now: u64) -> Option<Bytes> {
+        let mut shard = self.shard(key).lock();
+        let slot = shard.get_mut(key)?;
+        if slot.expires > now {
+            slot.used = self.tick();
+            return Some(slot.entry.clone());
+        }
+        let slot = shard.pop(key)?;
+        self.gone(&slot);
+        None
+    }
+
+    fn put(&self, key: Key, labels: Labels, entry: Vec<u8>, now: u64) -> bool {
+        // Room that nothing stands in would not be counted.
+        let entry = Bytes::from(entry.into_boxed_slice());
+        let cost = cost(entry.len());
+        if cost > self.size {
+            return false;
+        }
+        // Spent before it is taken: two at once cannot have the same room.
+        self.bytes.fetch_add(cost, Ordering::Relaxed);
+        while self.bytes.load(Ordering::Relaxed) > self.size && self.evict() {}
+        let expires = now.saturating_add(self.ttl);
+        let mut shard = self.shard(&key).lock();
+        let slot = Slot { entry, labels, expires, used: self.tick() };
+        if let Some(before) = shard.put(key, slot) {
+            self.gone(&before);
+        }
+        true
+    }
+
+    fn purge(&self, what: Purge<'_>) -> u64 {
+        let goes = what.test();
+        let mut count = 0;
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            let keys = shard.iter().filter(|(key, slot)| goes(key, slot.labels));
+            let keys: Vec<_> = keys.map(|(key, _)| *key).collect();
+            for key in keys {
+                if let Some(slot) = shard.pop(&key) {
+                    self.gone(&slot);
+                    count += 1;
+                }
+            }
+        }
+        count
+    }
+
+    fn counts(&self) -> Counts {
+        let entries: usize = self.shards.iter().map(|shard| shard.lock().len()).sum();
+        Counts {
+            entries: entries as u64,
+            bytes: self.bytes.load(Ordering::Relaxed),
+            evicted: self.evicted.load(Ordering::Relaxed),
+        }
     }
 }
 

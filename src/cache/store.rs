@@ -1,9 +1,31 @@
-//! What every store has in common: labels to purge by, and what it counts.
+//! What every store has in common: what it does, labels to purge by, what it counts.
 //!
+//! Why nothing here can fail: a store that cannot be read or written has no entry, and goes on.
 //! Why hashes of labels: a store of a hundred thousand entries need not keep as many names, and two
 //! names of one hash cost no more than an entry that is purged too early.
 
+use std::fmt::Debug;
+
+use bytes::Bytes;
+
 use super::Key;
+
+/// Holds entries by their keys, for a time, within a size. All methods may be called at once; those
+/// of a store on disk wait for it. Times are milliseconds from the epoch.
+pub trait Store: Debug + Send + Sync {
+    /// The entry of `key`, if there is one that is good at `now`.
+    fn get(&self, key: &Key, now: u64) -> Option<Bytes>;
+
+    /// Keeps `entry` from `now` on, in place of an older one of the same key. False if it is not
+    /// kept: it is too large, or the store fails.
+    fn put(&self, key: Key, labels: Labels, entry: Vec<u8>, now: u64) -> bool;
+
+    /// Forgets; how many entries.
+    fn purge(&self, what: Purge<'_>) -> u64;
+
+    /// What it holds now.
+    fn counts(&self) -> Counts;
+}
 
 /// By what an entry can be found besides its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
