@@ -99,6 +99,26 @@ fn calls_begin_with_their_name() {
 }
 
 #[test]
+fn reasoning_comes_before_text_and_a_refusal_after_it() {
+    let body = json!({"choices": [{"message": {"refusal": "no, no", "content": "a b",
+        "reasoning_content": "h m"}, "finish_reason": "stop"}]});
+    let deltas: Vec<_> =
+        chunks(&body, true).iter().map(|chunk| chunk["choices"][0]["delta"].clone()).collect();
+    let expected = [
+        json!({"role": "assistant", "content": ""}),
+        json!({"reasoning_content": "h"}),
+        json!({"reasoning_content": " m"}),
+        json!({"content": "a"}),
+        json!({"content": " b"}),
+        json!({"refusal": "no"}),
+        json!({"refusal": ","}),
+        json!({"refusal": " no"}),
+        json!({}),
+    ];
+    assert_eq!(deltas, expected);
+}
+
+#[test]
 fn choices_take_turns_and_tokens_have_their_logprobs() {
     let token = |token: &str| json!({"token": token, "logprob": -0.5, "bytes": null});
     let body = json!({"choices": [
