@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::{Ending, whole};
 use super::*;
+use crate::cache::{Ending, whole};
 
 fn events(body: &Value, include_usage: bool) -> Option<Vec<Bytes>> {
     Some(Stream::of(&Bytes::from(body.to_string()), include_usage)?.collect())
