@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::wire::delta::{self, Choice};
-use crate::wire::fields::{filled, members};
 use crate::wire::sse::{self, Event, Splitter};
 
 use super::Api;
@@ -136,11 +135,6 @@ pub fn is_whole_body(api: Api, status: u16, body: &[u8]) -> bool {
 
 fn is_good(reason: &str) -> bool {
     GOOD.iter().any(|good| good.eq_ignore_ascii_case(reason))
-}
-
-/// Whether a chunk or an answer tells of an error.
-pub(super) fn is_filled_error(json: &str) -> bool {
-    members(json, &["error"]).is_some_and(|[error]| error.is_some_and(filled))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use bytes::{Buf, Bytes};
 use http::header::{CONTENT_LANGUAGE, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{Api, Key};
+use super::{Api, Key, whole};
 
 /// An answer as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +70,19 @@ pub fn kept(headers: &HeaderMap) -> HeaderMap {
 // === impl Entry ===
 
 impl Entry {
+    /// Its body in one piece; put together if it is a stream, `None` if that cannot be.
+    #[must_use]
+    pub fn body(&self) -> Option<Bytes> {
+        let pieces = self.chunks.iter().map(|chunk| chunk.data.clone());
+        if self.stream {
+            return whole(pieces);
+        }
+        match &self.chunks[..] {
+            [only] => Some(only.data.clone()),
+            _ => Some(pieces.collect::<Vec<_>>().concat().into()),
+        }
+    }
+
     /// Its bytes under `key`; `None` if a part of it is 4 GiB or longer.
     #[must_use]
     pub fn encode(&self, key: &Key) -> Option<Vec<u8>> {

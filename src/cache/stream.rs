@@ -10,9 +10,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::wire::fields::{all, items};
+use crate::wire::fields::{all, filled, items};
 
-use super::ending::is_filled_error;
 use super::join::quoted;
 use super::parts::one_line;
 use super::track::Track;
@@ -45,7 +44,7 @@ impl Stream {
     /// is no chat or text completion that came to its end, or has parts that no stream can have.
     #[must_use]
     pub fn of(body: &Bytes, include_usage: bool) -> Option<Self> {
-        let json = str::from_utf8(body).ok().filter(|json| !is_filled_error(json))?;
+        let json = str::from_utf8(body).ok()?;
         let mut stream = Self {
             head: "data: {".to_owned(),
             tail: "}\n\n",
@@ -59,6 +58,7 @@ impl Stream {
                 "choices" => stream.tracks = tracks(body, raw)?,
                 "usage" if include_usage => stream.usage = Some(one_line(raw).into_owned()),
                 "usage" => {}
+                "error" if filled(raw) => return None,
                 "object" if raw.get() == "\"chat.completion\"" => {
                     stream.head.push_str("\"object\":\"chat.completion.chunk\",");
                 }

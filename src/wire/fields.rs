@@ -51,9 +51,16 @@ pub fn members<'a, const N: usize>(
 #[must_use]
 pub fn all(json: &str) -> Option<Vec<(Cow<'_, str>, &RawValue)>> {
     let Everything(found) = serde_json::from_str(json).ok()?;
-    let mut names: Vec<_> = found.iter().map(|(name, _)| name).collect();
-    names.sort_unstable();
-    names.windows(2).all(|two| two[0] != two[1]).then_some(found)
+    // Most objects are small, and sorting costs more than looking.
+    let is_double = |at: usize| found[..at].iter().any(|(name, _)| *name == found[at].0);
+    let doubles = if found.len() <= 16 {
+        (1..found.len()).any(is_double)
+    } else {
+        let mut names: Vec<_> = found.iter().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        names.windows(2).any(|two| two[0] == two[1])
+    };
+    (!doubles).then_some(found)
 }
 
 /// Neither null nor an empty text, array or object.
@@ -219,6 +226,16 @@ impl<'de> Deserialize<'de> for Halved {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_double_is_found_among_few_and_many() {
+        for count in [2, 16, 17, 40] {
+            let mut members: Vec<_> = (0..count).map(|at| format!("\"{at}\":0")).collect();
+            assert!(all(&format!("{{{}}}", members.join(","))).is_some());
+            members[count - 1] = members[0].clone();
+            assert!(all(&format!("{{{}}}", members.join(","))).is_none(), "{count}");
+        }
+    }
 
     #[test]
     fn all_members_or_none() {

@@ -113,6 +113,31 @@ fn bytes_are_the_same_from_version_to_version() {
     assert_eq!(seal, 198_077_295_482_439_473_079_214_235_202_371_524_348);
 }
 
+#[test]
+fn the_body_of_an_entry() {
+    let entry = |stream, chunks: &[&'static str]| Entry {
+        created: 0,
+        api: Api::Chat,
+        stream,
+        status: 200,
+        headers: HeaderMap::new(),
+        model: String::new(),
+        tenant: String::new(),
+        chunks: chunks.iter().map(|data| Chunk { at: 0, data: Bytes::from(*data) }).collect(),
+    };
+    let choice = "data: {\"choices\":[{\"text\":\"a\",\"finish_reason\":";
+    let whole = "{\"choices\":[{\"index\":0,\"text\":\"a\",\"finish_reason\":\"stop\"}]}";
+    for (entry, body) in [
+        (entry(false, &[]), Some("")),
+        (entry(false, &["{}"]), Some("{}")),
+        (entry(false, &["{\"a\"", ":1}"]), Some("{\"a\":1}")),
+        (entry(true, &[choice, "\"stop\"}]}\n\n"]), Some(whole)),
+        (entry(true, &[choice, "null}]}\n\n"]), None),
+    ] {
+        assert_eq!(entry.body(), body.map(Bytes::from));
+    }
+}
+
 proptest! {
     #[test]
     fn there_and_back_is_the_same(entry in entry()) {

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::{Ending, whole};
 use super::*;
+use crate::cache::{Ending, whole};
 
 fn events(body: &Value, include_usage: bool) -> Option<Vec<Bytes>> {
     Some(Stream::of(&Bytes::from(body.to_string()), include_usage)?.collect())
@@ -93,6 +93,26 @@ fn calls_begin_with_their_name() {
         json!({"tool_calls": [{"index": 1, "id": "b", "type": "custom",
             "custom": {"name": "g", "input": ""}}]}),
         json!({"tool_calls": [{"index": 1, "custom": {"input": "go"}}]}),
+        json!({}),
+    ];
+    assert_eq!(deltas, expected);
+}
+
+#[test]
+fn reasoning_comes_before_text_and_a_refusal_after_it() {
+    let body = json!({"choices": [{"message": {"refusal": "no, no", "content": "a b",
+        "reasoning_content": "h m"}, "finish_reason": "stop"}]});
+    let deltas: Vec<_> =
+        chunks(&body, true).iter().map(|chunk| chunk["choices"][0]["delta"].clone()).collect();
+    let expected = [
+        json!({"role": "assistant", "content": ""}),
+        json!({"reasoning_content": "h"}),
+        json!({"reasoning_content": " m"}),
+        json!({"content": "a"}),
+        json!({"content": " b"}),
+        json!({"refusal": "no"}),
+        json!({"refusal": ","}),
+        json!({"refusal": " no"}),
         json!({}),
     ];
     assert_eq!(deltas, expected);
