@@ -68,7 +68,7 @@ fn limiter(strategy: Strategy, key: &Key) -> Limiter {
         shield: None,
     };
     let keys: Vec<Key> = (0..KEYS).map(|_| key.clone()).collect();
-    Limiter::build(&section, &keys)
+    Limiter::build(&section, &keys).expect("the store in memory")
 }
 
 fn ask(key: u32, tokens: u64) -> Ask<'static> {
