@@ -46,7 +46,8 @@ tools:
 	@need() { command -v "$$1" >/dev/null || { echo "missing: $$1 ($$2)"; exit 1; }; }; \
 	need cargo 'install Rust: https://rustup.rs'; \
 	need cc 'a C compiler: apt-get install build-essential'; \
-	need $(PYTHON) 'Python 3.11 or later: apt-get install python3'
+	need $(PYTHON) 'Python 3.11 or later: apt-get install python3'; \
+	need redis-server 'the tests of shared limits start one: apt-get install redis-server'
 	@cargo fmt --version >/dev/null 2>&1 || { echo 'missing: rustfmt (rustup component add rustfmt)'; exit 1; }
 	@cargo clippy --version >/dev/null 2>&1 || { echo 'missing: clippy (rustup component add clippy)'; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

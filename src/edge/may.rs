@@ -73,6 +73,7 @@ fn refusal(denied: &Denied, tokens: u64) -> Refusal {
         What::Tokens(rate) => Refusal::tokens(&rate, wait),
         What::TooLarge(rate) => Refusal::too_many_tokens(&rate, tokens),
         What::InFlight(most) => Refusal::in_flight(most.get()),
+        What::StoreAway => Refusal::no_limiter(),
     }
 }
 

@@ -7,29 +7,35 @@
 //! a [`Permit`] that drops without [`Permit::settle`] stays charged as it was reserved.
 
 use std::net::IpAddr;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
-use in_flight::{InFlight, Place};
-use memory::{Admitted, Memory, Refused};
-use rules::{Kind, Limit, Rules};
+use in_flight::{Door, InFlight, Place};
+use memory::{Admitted, Memory};
+use permit::{Reservation, Where};
+use redis::{Away, Redis, Verdict};
+use rules::Rules;
 use who::Who;
-use window::{Booked, Change, NEVER, Ticks};
+use window::{Booked, Change, Ticks};
 
-use crate::config::{Key, Limits, Rate};
+use crate::config::{Key, LimitStore, Limits, OnStoreError};
 
+mod denied;
 mod in_flight;
 mod memory;
 mod moving;
+mod permit;
+mod redis;
 mod rules;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod who;
 mod window;
+
+pub use denied::{Denied, Level, Standing, What};
+pub use permit::Permit;
 
 /// All limits, and what is used of them.
 #[derive(Debug, Clone)]
@@ -61,102 +67,61 @@ pub struct Ask<'a> {
     pub tokens: u64,
 }
 
-/// A request that was let in. Its place among those under way is given back when this drops.
-#[derive(Debug)]
-#[must_use = "the request is under way as long as this lives"]
-pub struct Permit {
-    reservation: Option<Reservation>,
-    standing: Standing,
-    _place: Option<Place>,
-}
-
-/// Why a request was not let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Denied {
-    /// What would have been too much. Of several limits, the one that takes longest.
-    pub what: What,
-    /// After this time it is let in, if nobody else comes; `None` when no time is known, or no time
-    /// will help.
-    pub retry_after: Option<Duration>,
-    /// What is left.
-    pub standing: Standing,
-}
-
-/// What would have been too much.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
-    /// Another request.
-    Requests(Rate),
-    /// So many tokens, now.
-    Tokens(Rate),
-    /// So many tokens, ever: they are more than the limit.
-    TooLarge(Rate),
-    /// Another request at the same time as so many.
-    InFlight(NonZeroUsize),
-}
-
-/// What is left of the limits that were asked; `None` where there is none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// Of the limits of requests, the one that is nearest to its end.
-    pub requests: Option<Level>,
-    /// The same of the limits of tokens.
-    pub tokens: Option<Level>,
-}
-
-/// What is left of one limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Level {
-    /// Its amount.
-    pub limit: u64,
-    /// What is left of it now.
-    pub remaining: u64,
-    /// After this time all of it is there again, if nobody comes.
-    pub reset: Duration,
-}
-
 #[derive(Debug)]
 struct Inner {
     began: Instant,
     rules: Rules,
     in_flight: InFlight,
     memory: Memory,
+    /// Counts in place of the memory, as long as it answers.
+    redis: Option<Redis>,
+    on_store_error: OnStoreError,
 }
 
-/// Tokens that were charged before they were used.
-#[derive(Debug)]
-struct Reservation {
-    limiter: Limiter,
-    caller: Caller,
-    reserved: u64,
-    booked: Vec<Booked>,
-}
-
-/// No settlement is more, whatever an upstream says: so many of them fit into a counter.
-const SETTLED_MOST: u64 = 1 << 32;
+/// A store of limits that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the store of the limits: {0}")]
+pub struct BadStore(String);
 
 // === impl Limiter ===
 
 impl Limiter {
     /// Takes the limits of the configuration; a [`KeyId`] is a place in `keys`.
-    #[must_use]
-    pub fn build(section: &Limits, keys: &[Key]) -> Self {
+    ///
+    /// # Errors
+    /// The URL of the store is none. Whether anybody answers there is seen at the first request.
+    pub fn build(section: &Limits, keys: &[Key]) -> Result<Self, BadStore> {
         let rules = Rules::build(section, keys);
-        let memory = Memory::build(&rules, section.addresses);
-        let in_flight = InFlight::of(keys.len());
-        Self(Arc::new(Inner { began: Instant::now(), rules, in_flight, memory }))
+        let redis = match &section.store {
+            LimitStore::Memory => None,
+            LimitStore::Redis(url) => {
+                let redis = Redis::build(url, section.strategy, &rules, keys);
+                Some(redis.map_err(BadStore)?)
+            }
+        };
+        Ok(Self(Arc::new(Inner {
+            began: Instant::now(),
+            memory: Memory::build(&rules, section.addresses),
+            in_flight: InFlight::of(keys.len()),
+            rules,
+            redis,
+            on_store_error: section.on_store_error,
+        })))
     }
 
-    /// Lets a request in and charges it, or neither.
+    /// Lets a request in and charges it, or neither. A store that is elsewhere is waited for, at most
+    /// 50 ms; the one in memory answers at once.
     ///
     /// # Errors
     /// A limit would be exceeded; nothing is charged.
-    #[expect(clippy::unused_async, reason = "a store that is elsewhere has to be waited for")]
     pub async fn admit(&self, ask: Ask<'_>) -> Result<Permit, Box<Denied>> {
-        self.decide(&ask, Instant::now)
+        match &self.0.redis {
+            Some(redis) => self.admit_by(redis, &ask).await,
+            None => self.decide(&ask, Instant::now),
+        }
     }
 
-    /// The same at a given time, which must not go backwards.
+    /// The same at a given time, which must not go backwards, and by the counters in memory alone.
     ///
     /// # Errors
     /// As [`Limiter::admit`].
@@ -176,127 +141,77 @@ impl Limiter {
         self.0.memory.counters()
     }
 
+    async fn admit_by(&self, redis: &Redis, ask: &Ask<'_>) -> Result<Permit, Box<Denied>> {
+        let plan = self.0.rules.plan(ask);
+        if plan.is_empty() {
+            return self.decide(ask, Instant::now);
+        }
+        let place = self.door(ask).map(Door::enter).transpose().map_err(Denied::in_flight)?;
+        let answer = redis.admit(&plan).await;
+        match answer {
+            Ok(Verdict { charge: Ok(charge), standing }) => {
+                let booked = charge.keep().map(Where::Redis);
+                Ok(self.permit(ask, place, booked, standing))
+            }
+            Ok(Verdict { charge: Err((what, retry_after)), standing }) => {
+                Err(Box::new(Denied { what, retry_after, standing }))
+            }
+            Err(Away) if self.0.on_store_error == OnStoreError::Allow => {
+                drop(place);
+                self.decide(ask, Instant::now)
+            }
+            Err(Away) => Err(Denied::by_nobody()),
+        }
+    }
+
+    fn door(&self, ask: &Ask<'_>) -> Option<Door<'_>> {
+        let (key, most) = ask.caller.key.zip(self.0.rules.in_flight(&ask.caller))?;
+        Some(self.0.in_flight.door(key, most))
+    }
+
     fn decide(&self, ask: &Ask<'_>, now: impl Fn() -> Instant) -> Result<Permit, Box<Denied>> {
-        let Inner { rules, in_flight, memory, .. } = &*self.0;
-        let plan = rules.plan(ask);
-        let most = rules.in_flight(&ask.caller);
-        let door = ask.caller.key.zip(most).map(|(key, most)| in_flight.door(key, most));
+        let Inner { rules, memory, .. } = &*self.0;
+        let (plan, door) = (rules.plan(ask), self.door(ask));
         if plan.is_empty() && door.is_none() {
-            return Ok(Permit::free());
+            return Ok(Permit::of(None, Standing::default(), None));
         }
         match memory.admit(&plan, door, || self.ticks(now())) {
-            Ok(admitted) => Ok(self.permit(ask, admitted)),
+            Ok(Admitted { place, booked, standing }) => {
+                let booked = (!booked.is_empty()).then_some(Where::Memory(booked));
+                Ok(self.permit(ask, place, booked, standing))
+            }
             Err(refused) => Err(Box::new(refused.into())),
         }
     }
 
-    fn permit(&self, ask: &Ask<'_>, admitted: Admitted) -> Permit {
-        let Admitted { place, booked, standing } = admitted;
-        let reservation = (!booked.is_empty()).then(|| Reservation {
-            limiter: self.clone(),
-            caller: ask.caller,
-            reserved: ask.tokens,
-            booked,
-        });
-        Permit { reservation, standing, _place: place }
+    fn permit(
+        &self,
+        ask: &Ask<'_>,
+        place: Option<Place>,
+        booked: Option<Where>,
+        standing: Standing,
+    ) -> Permit {
+        let (limiter, caller, reserved) = (self.clone(), ask.caller, ask.tokens);
+        let reservation = booked.map(|booked| Reservation { limiter, caller, reserved, booked });
+        Permit::of(reservation, standing, place)
+    }
+
+    /// Changes what was booked in memory, or charges what never was.
+    fn settle(
+        &self,
+        caller: &Caller,
+        booked: Option<Vec<Booked>>,
+        change: Change,
+        now: impl Fn() -> Instant,
+    ) {
+        if let Some(group) = self.0.rules.tokens(caller) {
+            let booked = booked.unwrap_or_else(|| vec![0; group.limits.len()]);
+            self.0.memory.settle(&group, &booked, change, || self.ticks(now()));
+        }
     }
 
     fn ticks(&self, now: Instant) -> Ticks {
         let since = now.saturating_duration_since(self.0.began);
         Ticks::try_from(since.as_nanos()).unwrap_or(Ticks::MAX / 4)
-    }
-}
-
-// === impl Permit ===
-
-impl Permit {
-    /// The tokens it came to, in place of those that were reserved. More than the limit has left are
-    /// charged all the same, and later requests wait for them. Only the first settlement counts.
-    pub fn settle(&mut self, tokens: u64) {
-        self.settle_when(tokens, Instant::now);
-    }
-
-    /// The same at a given time.
-    pub fn settle_at(&mut self, tokens: u64, now: Instant) {
-        self.settle_when(tokens, || now);
-    }
-
-    /// Gives all reserved tokens back.
-    pub fn release(&mut self) {
-        self.settle(0);
-    }
-
-    /// What was left when it was let in; `None` where nothing is limited.
-    #[must_use]
-    pub fn standing(&self) -> Option<Standing> {
-        let Standing { requests, tokens } = self.standing;
-        (requests.is_some() || tokens.is_some()).then_some(self.standing)
-    }
-
-    fn free() -> Self {
-        Self { reservation: None, standing: Standing::default(), _place: None }
-    }
-
-    fn settle_when(&mut self, tokens: u64, now: impl Fn() -> Instant) {
-        let Some(Reservation { limiter, caller, reserved, booked }) = self.reservation.take()
-        else {
-            return;
-        };
-        let change = Change::between(reserved, tokens.min(reserved.max(SETTLED_MOST)));
-        if change.is_nothing() {
-            return;
-        }
-        let Inner { rules, memory, .. } = &*limiter.0;
-        if let Some(group) = rules.tokens(&caller) {
-            memory.settle(&group, &booked, change, || limiter.ticks(now()));
-        }
-    }
-}
-
-// === impl Denied ===
-
-impl From<Refused> for Denied {
-    fn from(Refused { what, wait, standing }: Refused) -> Self {
-        Self { what, retry_after: wait.map(Duration::from_nanos), standing }
-    }
-}
-
-// === impl What ===
-
-impl What {
-    fn refused(kind: Kind, limit: &Limit, wait: Ticks) -> Self {
-        match kind {
-            Kind::Requests => Self::Requests(limit.rate),
-            Kind::Tokens if wait == NEVER => Self::TooLarge(limit.rate),
-            Kind::Tokens => Self::Tokens(limit.rate),
-        }
-    }
-}
-
-// === impl Standing ===
-
-impl Standing {
-    fn note(&mut self, kind: Kind, level: Level) {
-        let known = match kind {
-            Kind::Requests => &mut self.requests,
-            Kind::Tokens => &mut self.tokens,
-        };
-        let tighter = |known: Level| {
-            let by = |level: Level| (level.remaining, std::cmp::Reverse(level.reset));
-            by(level) < by(known)
-        };
-        if known.is_none_or(tighter) {
-            *known = Some(level);
-        }
-    }
-}
-
-// === impl Level ===
-
-impl Level {
-    fn of(limit: &Limit, used: u64, reset: Ticks) -> Self {
-        let amount = limit.terms.amount;
-        let (remaining, reset) = (amount.saturating_sub(used), Duration::from_nanos(reset));
-        Self { limit: amount, remaining, reset }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::window::{MOST, Terms, Ticks};
 use super::{Ask, Caller, Who};
-use crate::config::{CountBy, Key, Limits, Rate, Strategy};
+use crate::config::{CountBy, Key, LimitRule, Limits, Rate, Strategy};
 
 /// One limit, as it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,9 +53,7 @@ pub(super) struct Group<'a> {
 
 #[derive(Debug)]
 struct Rule {
-    /// Without its trailing `/`, empty for the root.
-    prefix: String,
-    level: Option<u32>,
+    written: LimitRule,
     limits: Box<[Limit]>,
 }
 
@@ -71,26 +69,27 @@ struct Own {
 struct Numbered {
     strategy: Strategy,
     periods: Vec<Ticks>,
+    /// What each of them is called where several nodes have to mean the same one.
+    labels: Vec<String>,
 }
 
 // === impl Rules ===
 
 impl Rules {
     pub(super) fn build(section: &Limits, keys: &[Key]) -> Self {
-        let mut numbered = Numbered { strategy: section.strategy, periods: Vec::new() };
-        let speaks = |rule: &&crate::config::LimitRule| rule.requests.is_some();
+        let mut numbered = Numbered::of(section.strategy);
+        let speaks = |rule: &&LimitRule| rule.requests.is_some();
         let mut rules: Vec<Rule> = section
             .rules
             .iter()
             .filter(speaks)
             .map(|rule| Rule {
-                prefix: rule.path.trim_end_matches('/').to_owned(),
-                level: rule.level,
-                limits: numbered.all(rule.requests.as_deref().unwrap_or_default()),
+                written: rule.clone(),
+                limits: numbered.all(&label(rule), rule.requests.as_deref().unwrap_or_default()),
             })
             .collect();
-        rules.sort_by_key(|rule| (std::cmp::Reverse(rule.prefix.len()), rule.level.is_none()));
-        let global = numbered.all(&section.global);
+        rules.sort_by_key(|rule| rule.written.rank());
+        let global = numbered.all("global", &section.global);
         let mut known: HashMap<_, Arc<Own>> = HashMap::new();
         let keys = keys.iter().map(|key| {
             let same = known.entry((&*key.requests, &*key.tokens, key.in_flight));
@@ -130,6 +129,11 @@ impl Rules {
         &self.numbered.periods
     }
 
+    /// What each limit is called on every node, by its number; it holds for one caller.
+    pub(super) fn labels(&self) -> &[String] {
+        &self.numbered.labels
+    }
+
     /// How many limits one rule sets, at most.
     pub(super) fn longest(&self) -> usize {
         let rules = self.rules.iter().map(|rule| rule.limits.len());
@@ -146,7 +150,7 @@ impl Rules {
     }
 
     fn of_path(&self, path: &str, level: u32) -> &[Limit] {
-        let rule = self.rules.iter().find(|rule| rule.applies(path, level));
+        let rule = self.rules.iter().find(|rule| rule.written.applies(path, level));
         rule.map_or(&self.global, |rule| &rule.limits)
     }
 }
@@ -173,21 +177,12 @@ impl<'a> Plan<'a> {
     }
 }
 
-// === impl Rule ===
-
-impl Rule {
-    fn applies(&self, path: &str, level: u32) -> bool {
-        let rest = path.strip_prefix(&*self.prefix);
-        let within = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        within && self.level.is_none_or(|own| own == level)
-    }
-}
-
 // === impl Own ===
 
 impl Own {
     fn of(key: &Key, numbered: &mut Numbered) -> Self {
-        let (requests, tokens) = (numbered.all(&key.requests), numbered.all(&key.tokens));
+        let (requests, tokens) =
+            (numbered.all("requests", &key.requests), numbered.all("tokens", &key.tokens));
         Self { requests, tokens, in_flight: key.in_flight }
     }
 }
@@ -195,18 +190,38 @@ impl Own {
 // === impl Numbered ===
 
 impl Numbered {
-    fn all(&mut self, rates: &[Rate]) -> Box<[Limit]> {
-        rates.iter().map(|rate| self.one(*rate)).collect()
+    fn of(strategy: Strategy) -> Self {
+        Self { strategy, periods: Vec::new(), labels: Vec::new() }
     }
 
-    fn one(&mut self, rate: Rate) -> Limit {
-        let number =
-            u32::try_from(self.periods.len()).expect("fewer limits than four thousand million");
+    /// The limits of one rule; one that is written twice is one.
+    fn all(&mut self, scope: &str, rates: &[Rate]) -> Box<[Limit]> {
+        let mut limits: Vec<Limit> = Vec::new();
+        for rate in rates {
+            let limit = self.next(*rate);
+            if limits.iter().all(|known| known.terms != limit.terms) {
+                let seconds = rate.period().as_secs();
+                self.periods.push(limit.terms.period);
+                self.labels.push(format!("{scope}:{}/{seconds}s", rate.amount));
+                limits.push(limit);
+            }
+        }
+        limits.into()
+    }
+
+    fn next(&self, rate: Rate) -> Limit {
+        let number = u32::try_from(self.periods.len()).expect("no file holds so many limits");
         // A period is at most a hundred years, so its nanoseconds fit, twice.
         let period = Ticks::try_from(rate.period().as_nanos()).unwrap_or(Ticks::MAX / 4);
-        self.periods.push(period);
         let terms = Terms { strategy: self.strategy, amount: rate.amount.min(MOST), period };
         Limit { number, rate, terms }
+    }
+}
+
+fn label(rule: &LimitRule) -> String {
+    match rule.level {
+        Some(level) => format!("rule:{}@{level}", rule.path),
+        None => format!("rule:{}", rule.path),
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use proptest::prelude::{Just, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use super::*;
-use crate::config::{CountBy, LimitRule, LimitStore, OnStoreError, Strategy, Unit};
+use crate::config::{CountBy, LimitRule, Rate, Strategy, Unit};
 use crate::secret::KeyDigest;
 
 const STRATEGIES: [Strategy; 3] =
@@ -55,6 +57,10 @@ pub(super) fn ask(caller: Caller, tokens: u64) -> Ask<'static> {
     Ask { caller, path: "/v1/chat/completions", tokens }
 }
 
+pub(super) fn of(section: &Limits, keys: &[Key]) -> Limiter {
+    Limiter::build(section, keys).unwrap()
+}
+
 /// What the first key asks.
 fn mine(tokens: u64) -> Ask<'static> {
     ask(caller(Some(0), "10.0.0.1"), tokens)
@@ -71,7 +77,7 @@ fn used(limiter: &Limiter, now: Instant) -> (Option<u64>, Option<u64>) {
 fn a_refused_request_charges_nothing() {
     for strategy in STRATEGIES {
         let keys = [key(&[rate(5, 60), rate(100, 3600)], &[rate(1_000, 60)], 2)];
-        let limiter = Limiter::build(&section(strategy, &[rate(50, 60)]), &keys);
+        let limiter = of(&section(strategy, &[rate(50, 60)]), &keys);
         let now = Instant::now();
         let held = limiter.admit_at(mine(900), now).unwrap();
         let before = (Some(1), Some(900));
@@ -96,7 +102,7 @@ fn a_refused_request_charges_nothing() {
 #[test]
 fn a_settlement_gives_back_or_becomes_debt() {
     for strategy in STRATEGIES {
-        let limiter = Limiter::build(&section(strategy, &[]), &[key(&[], &[rate(100, 60)], 0)]);
+        let limiter = of(&section(strategy, &[]), &[key(&[], &[rate(100, 60)], 0)]);
         let now = Instant::now();
         let mut cheap = limiter.admit_at(mine(80), now).unwrap();
         cheap.settle_at(30, now + SECOND);
@@ -117,10 +123,8 @@ fn a_settlement_gives_back_or_becomes_debt() {
 
 #[tokio::test]
 async fn a_release_gives_everything_back() {
-    let limiter = Limiter::build(
-        &section(Strategy::MovingWindow, &[]),
-        &[key(&[rate(9, 60)], &[rate(100, 60)], 0)],
-    );
+    let limiter =
+        of(&section(Strategy::MovingWindow, &[]), &[key(&[rate(9, 60)], &[rate(100, 60)], 0)]);
     limiter.admit(mine(100)).await.unwrap().release();
     let permit = limiter.admit(mine(100)).await.unwrap();
     let standing = permit.standing().unwrap();
@@ -131,12 +135,12 @@ async fn a_release_gives_everything_back() {
 #[test]
 fn the_standing_is_that_of_the_tightest_limit() {
     let keys = [key(&[rate(10, 60), rate(8, 3600)], &[], 0)];
-    let limiter = Limiter::build(&section(Strategy::FixedWindow, &[rate(9, 60)]), &keys);
+    let limiter = of(&section(Strategy::FixedWindow, &[rate(9, 60)]), &keys);
     let now = Instant::now();
     let permit = limiter.admit_at(mine(0), now).unwrap();
     let level = Level { limit: 8, remaining: 7, reset: Duration::from_secs(3600) };
     assert_eq!(permit.standing(), Some(Standing { requests: Some(level), tokens: None }));
-    let free = Limiter::build(&section(Strategy::FixedWindow, &[]), &keys[..0]);
+    let free = of(&section(Strategy::FixedWindow, &[]), &keys[..0]);
     assert_eq!(free.admit_at(mine(0), now).unwrap().standing(), None);
     assert_eq!(free.counters(), 0);
 }
@@ -156,7 +160,7 @@ fn who_is_counted() {
         (CountBy::Ip, (Some(0), "10.0.0.1"), (Some(1), "10.0.0.1"), false),
     ] {
         let section = Limits { by, ..section(Strategy::MovingWindow, &[rate(1, 60)]) };
-        let limiter = Limiter::build(&section, &[key(&[], &[], 0), key(&[], &[], 0)]);
+        let limiter = of(&section, &[key(&[], &[], 0), key(&[], &[], 0)]);
         let asks = |(key, client): (Option<u32>, &str)| {
             limiter.admit_at(ask(caller(key, client), 0), now).is_ok()
         };
@@ -168,7 +172,7 @@ fn who_is_counted() {
 #[test]
 fn the_limits_of_a_key_are_its_own_wherever_it_comes_from() {
     let section = Limits { by: CountBy::Ip, ..section(Strategy::MovingWindow, &[rate(9, 60)]) };
-    let limiter = Limiter::build(&section, &[key(&[rate(1, 60)], &[], 0)]);
+    let limiter = of(&section, &[key(&[rate(1, 60)], &[], 0)]);
     let now = Instant::now();
     assert!(limiter.admit_at(ask(caller(Some(0), "10.0.0.1"), 0), now).is_ok());
     let denied = limiter.admit_at(ask(caller(Some(0), "10.0.0.2"), 0), now).unwrap_err();
@@ -195,7 +199,7 @@ mod openai_forward {
     fn a_request_is_counted_once_however_many_targets_and_rules_there_are() {
         let mut section = section(Strategy::FixedWindow, &[rate(2, 10)]);
         section.rules = vec![rule("/a", None, &[rate(3, 10)]), rule("/a/b", None, &[rate(4, 10)])];
-        let limiter = Limiter::build(&section, &[]);
+        let limiter = of(&section, &[]);
         let me = caller(None, "10.0.0.1");
         let counted = ["/a/b/c", "/a/x", "/other"].map(|path| admitted(&limiter, me, path));
         assert_eq!(counted, [4, 3, 2]);
@@ -205,7 +209,7 @@ mod openai_forward {
     fn a_path_without_a_limit_leaves_the_others_theirs() {
         let mut section = section(Strategy::FixedWindow, &[]);
         section.rules = vec![rule("/a", None, &[rate(3, 10)]), rule("/inf", None, &[])];
-        let limiter = Limiter::build(&section, &[]);
+        let limiter = of(&section, &[]);
         let me = caller(None, "10.0.0.1");
         let counted = ["/x", "/inf", "/a", "/x"].map(|path| admitted(&limiter, me, path));
         assert_eq!(counted, [20, 20, 3, 20]);
@@ -216,7 +220,7 @@ mod openai_forward {
         let mut section = section(Strategy::FixedWindow, &[rate(9, 10)]);
         section.rules =
             vec![rule("/a", Some(0), &[rate(3, 10)]), rule("/a", Some(1), &[rate(5, 10)])];
-        let limiter = Limiter::build(&section, &[]);
+        let limiter = of(&section, &[]);
         let counted = [0, 1, 2].map(|level| {
             let me = Caller { level, ..caller(Some(level), "10.0.0.1") };
             admitted(&limiter, me, "/a")
@@ -226,7 +230,7 @@ mod openai_forward {
 
     #[test]
     fn a_caller_whose_key_nobody_knows_is_counted_by_address() {
-        let limiter = Limiter::build(&section(Strategy::FixedWindow, &[rate(3, 10)]), &[]);
+        let limiter = of(&section(Strategy::FixedWindow, &[rate(3, 10)]), &[]);
         assert_eq!(admitted(&limiter, caller(None, "10.0.0.1"), "/a"), 3);
         assert_eq!(admitted(&limiter, Caller { key: None, client: None, level: 0 }, "/a"), 3);
     }
@@ -235,7 +239,7 @@ mod openai_forward {
 #[test]
 fn a_thousand_at_once_never_reserve_more_than_there_is() {
     for strategy in STRATEGIES {
-        let limiter = Limiter::build(&section(strategy, &[]), &[key(&[], &[rate(100, 60)], 0)]);
+        let limiter = of(&section(strategy, &[]), &[key(&[], &[rate(100, 60)], 0)]);
         let (reserved, refused) = (AtomicU64::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for thread in 0..8_u64 {
@@ -263,7 +267,7 @@ fn a_thousand_at_once_never_reserve_more_than_there_is() {
 fn no_interleaving_admits_one_too_many() {
     for strategy in STRATEGIES {
         let keys = [key(&[rate(7, 1), rate(1_000, 3600)], &[], 0)];
-        let limiter = Limiter::build(&section(strategy, &[rate(9, 1)]), &keys);
+        let limiter = of(&section(strategy, &[rate(9, 1)]), &keys);
         let total = AtomicUsize::new(0);
         let calls = || {
             let (mut admitted, moment) = (Vec::new(), Cell::new(Instant::now()));
@@ -300,7 +304,7 @@ fn no_interleaving_admits_one_too_many() {
 #[test]
 fn whoever_is_under_way_is_counted_back_whatever_the_end() {
     let keys = [key(&[], &[], 4), key(&[], &[], 1)];
-    let limiter = Limiter::build(&section(Strategy::MovingWindow, &[]), &keys);
+    let limiter = of(&section(Strategy::MovingWindow, &[]), &keys);
     let (highest, turns) = (AtomicUsize::new(0), 500);
     std::thread::scope(|scope| {
         for seed in 0..8_u64 {
@@ -344,7 +348,7 @@ fn calls() -> impl proptest::strategy::Strategy<Value = Vec<Call>> {
 /// A limiter to which all of this has happened.
 fn after(strategy: Strategy, began: Instant, calls: &[Call]) -> (Limiter, Instant) {
     let keys = [key(&[rate(4, 1), rate(9, 3)], &[rate(60, 1), rate(100, 2)], 0)];
-    let limiter = Limiter::build(&section(strategy, &[rate(5, 2)]), &keys);
+    let limiter = of(&section(strategy, &[rate(5, 2)]), &keys);
     let mut now = began;
     for call in calls {
         now += Duration::from_millis(call.pause);

@@ -79,7 +79,7 @@ impl House {
         let chat_log = open_log(&config.chat_log)?;
         let users = Arc::new(Users::build(&config.keys));
         let upstreams: Arc<[Upstream]> = config.upstreams.iter().map(Upstream::build).collect();
-        let limiter = Limiter::build(&config.limits, &config.keys);
+        let limiter = Limiter::build(&config.limits, &config.keys).context("limits.store")?;
         let rooms = Rooms {
             server: config.server.clone(),
             access: config.access.clone(),

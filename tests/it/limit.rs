@@ -8,6 +8,8 @@ use tokio::task::JoinSet;
 use crate::support::client::{Answer, Client, RawH1};
 use crate::support::house::{Conf, House, KEY, keyed};
 use crate::support::openai::{chat, chat_answer, chat_stream, get, post};
+use crate::support::process::{Process, Site};
+use crate::support::redis::Redis;
 use crate::support::upstream::{Gate, Reply, Upstream};
 
 async fn upstream() -> Upstream {
@@ -323,4 +325,67 @@ async fn a_stream_that_tells_nothing_costs_what_went_out() {
     let left: u64 = refused.header("x-ratelimit-remaining-tokens").unwrap().parse().unwrap();
     // A hundred of the answer, and the prompt.
     assert!((90..=97).contains(&left), "{left}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_that_share_a_store_admit_together_what_one_may() {
+    let (up, redis) = (upstream().await, Redis::start().await);
+    for strategy in ["moving-window", "fixed-window"] {
+        let conf = Conf::to(&up)
+            .with(&redis.key())
+            .with(&format!("limits.strategy = \"{strategy}\""))
+            .with("limits.on_store_error = \"refuse\"")
+            .table("requests = \"100/hour\"");
+        let (one, other) = (Site::of(&conf), Site::of(&conf));
+        let (one, other) = (one.serve(&[]).await, other.serve(&[]).await);
+        let mut callers = JoinSet::new();
+        for nth in 0..64 {
+            let addr = if nth % 2 == 0 { one.addr() } else { other.addr() };
+            callers.spawn(async move {
+                let mut client = Client::h1(addr).await;
+                let (mut admitted, mut unheard) = (0, 0);
+                for _ in 0..8 {
+                    match client.ask(keyed(ask())).await.status {
+                        200 => admitted += 1,
+                        // On a busy machine the store may be too slow, and nobody is let in.
+                        503 => unheard += 1,
+                        status => assert_eq!(status, 429),
+                    }
+                }
+                (admitted, unheard)
+            });
+        }
+        let (admitted, unheard) = callers
+            .join_all()
+            .await
+            .into_iter()
+            .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        assert!(admitted <= 100, "{strategy}: {admitted}");
+        // An answer of the store that came too late was charged, and is given back in a while.
+        assert!(admitted + unheard >= 100, "{strategy}: {admitted}, {unheard} unheard");
+        stop(one).await;
+        stop(other).await;
+    }
+}
+
+async fn stop(process: Process) {
+    assert_eq!(process.stop().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn without_its_store_a_node_counts_alone_or_lets_nobody_in() {
+    for (policy, expected) in [("allow", vec![200, 200, 429]), ("refuse", vec![503, 503, 503])] {
+        let (up, redis) = (upstream().await, Redis::start().await);
+        let conf = Conf::to(&up)
+            .with(&redis.key())
+            .with(&format!("limits.on_store_error = \"{policy}\""))
+            .table("requests = \"2/hour\"");
+        let house = House::start(conf).await;
+        redis.stop().await;
+        let mut statuses = Vec::new();
+        for _ in 0..3 {
+            statuses.push(house.ask(ask()).await.status);
+        }
+        assert_eq!(statuses, expected, "{policy}");
+    }
 }

@@ -114,7 +114,9 @@ impl Flow {
         now: Instant,
     ) -> Result<Vec<HttpTask>, Failure> {
         if self.opening.is_none() && self.held.is_none() && matches!(self.early, Early::No) {
-            self.note(&tasks, now);
+            if self.paced.is_none() {
+                self.note(&tasks, now);
+            }
             return Ok(tasks);
         }
         let mut out = Vec::with_capacity(tasks.len());
@@ -125,7 +127,9 @@ impl Flow {
                 (None, _) => self.begin(task, now, &mut out)?,
             }
         }
-        self.note(&out, now);
+        if self.paced.is_none() {
+            self.note(&out, now);
+        }
         Ok(out)
     }
 
@@ -148,10 +152,9 @@ impl Flow {
 
     /// What goes out in this turn.
     pub(super) fn take_turn(&mut self, now: Instant) -> Vec<HttpTask> {
-        if let Some(beat) = &mut self.beat {
-            beat.sent(now);
-        }
-        self.paced.as_mut().map_or_else(Vec::new, Paced::take)
+        let tasks = self.paced.as_mut().map_or_else(Vec::new, Paced::take);
+        self.note(&tasks, now);
+        tasks
     }
 
     /// When [`Flow::overdue`] has something to say if nothing more comes.
@@ -336,6 +339,7 @@ impl Flow {
         }
     }
 
+    /// These go out now.
     fn note(&mut self, out: &[HttpTask], now: Instant) {
         for task in out {
             if let HttpTask::Body(Some(piece), _) = task {

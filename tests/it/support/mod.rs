@@ -21,6 +21,7 @@ pub(crate) mod lever;
 pub(crate) mod openai;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod redis;
 pub(crate) mod upstream;
 
 /// How long any wait of the harness may last: far more than a healthy test needs.

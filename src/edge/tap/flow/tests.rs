@@ -45,6 +45,21 @@ fn flow(last: bool, hold: Option<Duration>) -> Flow {
     flow
 }
 
+#[tokio::test(start_paused = true)]
+async fn half_an_event_that_waits_for_its_turn_keeps_no_comment_back() {
+    let now = Instant::now();
+    let mut flow = flow(false, None);
+    if let Some(opening) = &mut flow.opening {
+        opening.pacer = Some(Pacer::new(Duration::from_secs(60), 1));
+    }
+    let tasks = flow.pass(vec![head(), body("data: a\n\ndata: b\n\ndata: c")], now).unwrap();
+    flow.queue(tasks, now);
+    assert_eq!(flow.turn(), Some(now));
+    assert_eq!(flow.take_turn(now).len(), 2, "the head and one event");
+    assert_eq!(flow.turn(), Some(now + Duration::from_secs(60)));
+    assert_eq!(flow.due(), Some(now + KEEPALIVE), "what is out ends at a border");
+}
+
 fn head() -> HttpTask {
     HttpTask::Header(Box::new(ResponseHeader::build(200, None).unwrap()), false)
 }
