@@ -41,12 +41,25 @@ impl Edge {
         ctx.visit.client = client_address(peer, &session.req_header().headers, trusted);
     }
 
-    /// The stages before anything goes upstream; `false` when the request is answered already.
-    pub(super) async fn admitted(
+    /// The stages before anything goes upstream; true when the request is answered already.
+    pub(super) async fn answered_here(
         &self,
         session: &mut Session,
         ctx: &mut Ctx,
-    ) -> Result<bool, Refusal> {
+    ) -> pingora::Result<bool> {
+        let admitted = match ctx.errand {
+            None => self.admitted(session, ctx).await,
+            Some(_) => self.run_errand(session, ctx),
+        };
+        match admitted {
+            Ok(true) => self.recalled(session, ctx).await,
+            Ok(false) => Ok(true),
+            Err(refusal) => reply::refuse(session, ctx, refusal).await,
+        }
+    }
+
+    /// `false` when the request is answered already.
+    async fn admitted(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool, Refusal> {
         ctx.stage("admit");
         self.check_address(ctx)?;
         if reply::own_endpoint(session, ctx).await {

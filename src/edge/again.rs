@@ -23,6 +23,7 @@ use super::{Edge, relay};
 use crate::pace::Pacer;
 use crate::pool::{Blame, Outcome, Why};
 use crate::retry::{self, Attempt, Failure, Verdict};
+use crate::route::Streaming;
 use crate::wire::after;
 
 /// What OpenAI and those who follow it say of a key whose money is spent.
@@ -222,8 +223,17 @@ impl Edge {
         if let (Some(aim), Some(pulse)) = (&ctx.aim, &ctx.tap.pulse)
             && let Some(chances) = self.chances(session, ctx, failure, wanted)
         {
-            let pacer = ctx.caller.pace.map(|pace| Pacer::new(pace.gap(), pace.burst));
-            pulse.open(Opening { rules: aim.streaming, chances, refusal, pacer });
+            pulse.open(Opening { rules: aim.streaming, chances, refusal, pacer: pacer(ctx) });
+        }
+    }
+
+    /// A stream begins that was held back before, for all who follow it.
+    pub(super) fn follows(&self, session: &Session, ctx: &Ctx) {
+        if let (Some(aim), Some(pulse)) = (&ctx.aim, &ctx.tap.pulse)
+            && let Some(chances) = self.chances(session, ctx, Failure::Empty, None)
+        {
+            let rules = Streaming { hold: None, ..aim.streaming };
+            pulse.open(Opening { rules, chances, refusal: None, pacer: pacer(ctx) });
         }
     }
 
@@ -233,6 +243,11 @@ impl Edge {
             self.host_counters(aim.upstream, load.host()).failed.inc();
         }
     }
+}
+
+/// How the stream's events leave, if not as they come.
+fn pacer(ctx: &Ctx) -> Option<Pacer> {
+    ctx.caller.pace.map(|pace| Pacer::new(pace.gap(), pace.burst))
 }
 
 /// What the body of a refusal says of the key it was asked with.

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::hear::Bodies;
+use super::recall::errand::Errands;
 use super::shield::Shield;
 use super::wire::Wire;
+use crate::cache::Shelf;
 use crate::chatlog::ChatLog;
 use crate::config::{self, Access, Rate, RetryOn, Server};
 use crate::drain::Drain;
@@ -39,6 +41,10 @@ pub struct Edge {
     pub(super) metrics: Metrics,
     pub(super) bodies: Bodies,
     pub(super) drain: Drain,
+    /// The answer cache, when it is on.
+    pub(super) shelf: Option<Arc<Shelf>>,
+    /// How calls go out that are nobody's own.
+    pub errands: Errands,
 }
 
 /// The rooms the edge introduces to each other.
@@ -61,6 +67,8 @@ pub struct Rooms {
     pub upstreams: Arc<[Upstream]>,
     /// The chat log, when it is on.
     pub chat_log: Option<ChatLog>,
+    /// The answer cache, when it is on.
+    pub shelf: Option<Arc<Shelf>>,
     /// The count of requests under way.
     pub drain: Drain,
     /// Where everything is counted.
@@ -97,6 +105,8 @@ impl Edge {
             chat_log: rooms.chat_log,
             metrics: rooms.metrics.clone(),
             drain: rooms.drain,
+            shelf: rooms.shelf,
+            errands: Errands::default(),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What one request remembers between its phases: nine fields, each made by its own phase.
+//! What one request remembers between its phases: ten fields, each made by its own phase.
 //!
 //! Why so few: nothing is kept "for the log"; `settle` asks these. What must be given back (the
 //! count of requests under way, a place at a host, bytes of body memory, the log record) is given
@@ -17,14 +17,16 @@ use tokio::time::Instant;
 
 use super::hear::Heard;
 use super::may::Allowance;
+use super::recall;
 use super::relay::Answer;
 use super::steer::Attempts;
 use super::tap::Handle;
 use super::tap::lend::Lent;
 use super::tap::pulse::Pulse;
+use crate::cache::fill::Writer;
 use crate::chatlog::{Call, Entry};
 use crate::config::{Kind, Pace};
-use crate::drain::UnderWay;
+use crate::drain::{Drain, UnderWay};
 use crate::refusal::Refusal;
 use crate::route::Streaming;
 use crate::user::User;
@@ -39,6 +41,8 @@ pub struct Ctx {
     pub(super) answer: Answer,
     pub(super) entry: Option<Entry>,
     pub(super) tap: Tapped,
+    /// Where the answer goes of a request that is nobody's own.
+    pub(super) errand: Option<Arc<Writer>>,
     /// Last, since fields are dropped in order: who waits for the last request finds its line written.
     pub(super) visit: Visit,
 }
@@ -50,7 +54,8 @@ pub(super) struct Visit {
     pub(super) arrived_at: Timestamp,
     /// `None` on a unix socket.
     pub(super) client: Option<IpAddr>,
-    _under_way: UnderWay,
+    /// `None` of an errand, whose readers are counted.
+    _under_way: Option<UnderWay>,
 }
 
 /// Who calls, and where they put their key.
@@ -72,7 +77,8 @@ pub(super) struct Aim {
     pub(super) streaming: Streaming,
     /// Path behind the prefix, and the query with its `?`.
     pub(super) rest: String,
-    pub(super) _in_flight: InFlight,
+    /// As `_under_way`.
+    pub(super) _in_flight: Option<InFlight>,
 }
 
 /// One request in a route's gauge.
@@ -92,10 +98,18 @@ pub(super) struct Tapped {
 // === impl Ctx ===
 
 impl Ctx {
-    pub(super) fn arrived(under_way: UnderWay) -> Self {
+    /// The memory of a request that comes in, or of the errand that this task runs.
+    pub(super) fn new(drain: &Drain) -> Self {
+        match recall::errand::taken() {
+            Some(errand) => Self::sent(errand),
+            None => Self::begun(request_id(), Some(drain.enter())),
+        }
+    }
+
+    pub(super) fn begun(id: String, under_way: Option<UnderWay>) -> Self {
         Self {
             visit: Visit {
-                id: request_id(),
+                id,
                 arrived: Instant::now(),
                 arrived_at: Timestamp::now(),
                 client: None,
@@ -109,6 +123,17 @@ impl Ctx {
             answer: Answer::default(),
             entry: None,
             tap: Tapped::default(),
+            errand: None,
+        }
+    }
+
+    /// An attempt at a host begins.
+    pub(super) fn via(&mut self, host: &str) {
+        if let Some(entry) = &mut self.entry {
+            entry.via(host);
+        }
+        if let Some(writer) = &self.errand {
+            writer.via(host);
         }
     }
 
@@ -145,6 +170,32 @@ fn request_id() -> String {
         }
     }
     id
+}
+
+// === impl Caller ===
+
+impl Caller {
+    /// Whose upstream's key an errand takes.
+    pub(super) fn for_errand(&self) -> Self {
+        Self { user: self.user.clone(), key_header: self.key_header.clone(), pace: None }
+    }
+}
+
+// === impl Aim ===
+
+impl Aim {
+    /// An errand goes the same way; comments and early heads are its readers' own.
+    pub(super) fn for_errand(&self) -> Self {
+        Self {
+            route: self.route,
+            prefix: Arc::clone(&self.prefix),
+            upstream: self.upstream,
+            kind: self.kind,
+            streaming: Streaming { keepalive: None, before: false, ..self.streaming },
+            rest: self.rest.clone(),
+            _in_flight: None,
+        }
+    }
 }
 
 // === impl InFlight ===

@@ -15,8 +15,8 @@ use pingora::protocols::http::v2::server::H2Options;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 
-use super::Edge;
 use super::prompt::Prompt;
+use super::{Edge, Errands};
 use crate::config::Server;
 use crate::drain::Drain;
 
@@ -38,14 +38,15 @@ const REUSES: u32 = u32::MAX;
 // === impl Door ===
 
 impl Door {
-    /// Before a proxy whose modules are initialised.
+    /// Before a proxy whose modules are initialised; `errands` of its edge go through it, too.
     #[must_use]
-    pub fn new(proxy: HttpProxy<Edge>, limits: &Server, drain: Drain) -> Self {
+    pub fn new(proxy: HttpProxy<Edge>, limits: &Server, drain: Drain, errands: &Errands) -> Self {
         let mut options = HttpServerOptions::default();
         options.h2c = true;
         options.keepalive_request_limit = Some(REUSES);
         options.h2_idle_timeout = Some(limits.keepalive);
         let (proxy, read_timeout) = (Arc::new(proxy), limits.read_timeout);
+        errands.go_through(&proxy);
         Self(Arc::new(Front { proxy, options, read_timeout, drain }))
     }
 }

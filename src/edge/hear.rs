@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::ctx::{Aim, Ctx};
+use super::recall::Wanted;
 use super::tap::Body;
 use super::tap::pulse::Pulse;
 use super::{Edge, relay, tap};
@@ -22,6 +23,7 @@ use crate::config::{Kind, Server};
 use crate::refusal::Refusal;
 use crate::user::User;
 use crate::wire::cost::Cost;
+use crate::wire::edit;
 use crate::wire::peek::{self, Ask};
 use crate::wire::usage::{self, Wish};
 
@@ -36,7 +38,9 @@ pub(super) struct Heard {
     pub(super) body: Option<Bytes>,
     /// The host is asked for usage that the client did not ask for.
     pub(super) usage_is_ours: bool,
-    _memory: Option<OwnedSemaphorePermit>,
+    /// What the cache is asked.
+    pub(super) wanted: Option<Wanted>,
+    _memory: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 /// How a body is treated.
@@ -80,6 +84,7 @@ impl Edge {
                 go_on(session).await;
                 ctx.heard = self.bodies.read(session, &self.server).await?;
                 understand(ctx, json)?;
+                ctx.heard.wanted = self.wanted(session, ctx);
                 reckon(ctx);
                 Body::Held(ctx.heard.body.clone().unwrap_or_default())
             }
@@ -175,21 +180,45 @@ fn understand(ctx: &mut Ctx, json: bool) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Estimates what a call will cost whose caller's tokens are limited, and asks its host to tell.
+/// Estimates what a call will cost whose caller's tokens are limited, takes out what is ours, and
+/// asks the host to tell what it cost.
 fn reckon(ctx: &mut Ctx) {
-    if !ctx.caller.user.as_deref().is_some_and(|user| user.tokens_limited) {
+    let limited = ctx.caller.user.as_deref().is_some_and(|user| user.tokens_limited);
+    let Heard { ask, body, usage_is_ours, wanted, .. } = &mut ctx.heard;
+    let Some(body) = body else { return };
+    if limited {
+        ctx.allowance.cost = Some(Cost::of(ask, body));
+    }
+    if let Some(edited) = edit::without(body, "caching") {
+        *body = Bytes::from(edited);
+    }
+    if !limited && wanted.is_none() {
         return;
     }
-    let Heard { ask, body, usage_is_ours, .. } = &mut ctx.heard;
-    let Some(body) = body else { return };
-    ctx.allowance.cost = Some(Cost::of(ask, body));
     let path = ctx.aim.as_ref().map_or("", |aim| aim.rest.as_str());
-    if ask.stream
-        && path.split('?').next().is_some_and(|path| path.ends_with("/completions"))
-        && let Wish::Ours(edited) = usage::ask(body)
-    {
-        *body = Bytes::from(edited);
-        *usage_is_ours = true;
+    if ask.stream && path.split('?').next().is_some_and(|path| path.ends_with("/completions")) {
+        match usage::ask(body) {
+            Wish::Ours(edited) => {
+                *body = Bytes::from(edited);
+                *usage_is_ours = true;
+            }
+            Wish::Client => {}
+            // For the host to refuse, and nobody else's business.
+            Wish::Nobody => *wanted = None,
+        }
+    }
+}
+
+impl Heard {
+    /// What an errand must know of it.
+    pub(super) fn for_errand(&self) -> Self {
+        Self {
+            ask: self.ask.clone(),
+            body: self.body.clone(),
+            usage_is_ours: false,
+            wanted: None,
+            _memory: self._memory.clone(),
+        }
     }
 }
 
@@ -252,7 +281,7 @@ impl Bodies {
             }
         }
         let body = only.map_or_else(|| whole.freeze(), compact);
-        Ok(Heard { body: Some(body), _memory: Some(memory), ..Heard::default() })
+        Ok(Heard { body: Some(body), _memory: Some(Arc::new(memory)), ..Heard::default() })
     }
 
     fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {

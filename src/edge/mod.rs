@@ -5,6 +5,7 @@
 //!
 //! - `admit`: who calls (`shield`). `may`: how much. `hear`: what they ask. `steer`: where it goes.
 //! - `shape`: headers to and from the upstream. `relay`: the answer on its way to the client.
+//! - `recall`: answers from the cache, and calls that many wait for.
 //! - `again`: which ends of an attempt are the host's fault, and what follows from them.
 //! - `settle`: how it ended. `reply`: aifd's own answers. `tap`: the client's session.
 
@@ -17,6 +18,7 @@ mod front;
 mod hear;
 mod may;
 mod prompt;
+mod recall;
 mod relay;
 mod reply;
 mod settle;
@@ -36,6 +38,7 @@ use pingora::{Error, Result};
 pub use build::{Edge, Rooms};
 pub use ctx::Ctx;
 pub use front::Door;
+pub use recall::errand::Errands;
 pub use wire::Probe;
 
 #[async_trait]
@@ -43,7 +46,7 @@ impl ProxyHttp for Edge {
     type CTX = Ctx;
 
     fn new_ctx(&self) -> Ctx {
-        Ctx::arrived(self.drain.enter())
+        Ctx::new(&self.drain)
     }
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
@@ -52,10 +55,7 @@ impl ProxyHttp for Edge {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
-        match self.admitted(session, ctx).await {
-            Ok(goes_on) => Ok(!goes_on),
-            Err(refusal) => reply::refuse(session, ctx, refusal).await,
-        }
+        self.answered_here(session, ctx).await
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {

@@ -3,6 +3,8 @@
 //! Why only noted: a byte that nobody has to change is not parsed and written again. The first
 //! content is looked for in a copy of the references, and the search stops once it is found.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::Version;
 use http::header::{
@@ -39,6 +41,8 @@ pub(super) struct Answer {
     pub(super) refused: Option<&'static str>,
     /// It is one of a flood.
     pub(super) flood: bool,
+    /// Who gave it, when it was no host that this request went to.
+    pub(super) from: Option<Arc<str>>,
     stream: bool,
     search: Option<Splitter>,
     tail: Vec<u8>,
@@ -59,6 +63,11 @@ pub(super) fn head(session: &Session, response: &mut ResponseHeader, ctx: &mut C
     {
         return Ok(());
     }
+    if ctx.errand.is_some() {
+        // Its readers complete their own copies.
+        ctx.answer.begin(response.status.as_u16(), is_stream(&response.headers));
+        return Ok(());
+    }
     for_version(session.req_header().version, response);
     if !response.headers.contains_key(&X_REQUEST_ID) {
         response.insert_header(X_REQUEST_ID, ctx.visit.id.as_str())?;
@@ -69,8 +78,8 @@ pub(super) fn head(session: &Session, response: &mut ResponseHeader, ctx: &mut C
         entry.head(response.status.as_u16(), media, coding);
     }
     ctx.allowance.tell(response)?;
-    if ctx.allowance.cost.is_some() && response.status.is_success() {
-        let ours = ctx.heard.usage_is_ours;
+    let ours = ctx.heard.usage_is_ours;
+    if (ctx.allowance.cost.is_some() || ours) && response.status.is_success() {
         ctx.allowance.metered = Some(Metered::new(ctx.answer.stream, ours));
         if ours && ctx.answer.stream {
             response.remove_header(&CONTENT_LENGTH);

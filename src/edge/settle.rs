@@ -35,7 +35,13 @@ impl Edge {
         take_tap_out(session, ctx);
         let name = ctx.aim.as_ref().map_or("none", |aim| &self.upstreams[aim.upstream].name);
         log::debug!("{}: {error}", ctx.visit.id);
-        let error_code = match ctx.refusal_for(error, name, &self.server) {
+        let refusal = ctx.refusal_for(error, name, &self.server);
+        if let Some(writer) = &ctx.errand {
+            // Each of its readers has last words of his own.
+            refusal.into_iter().for_each(|refusal| writer.refuse(refusal));
+            return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        }
+        let error_code = match refusal {
             None => 0,
             Some(refusal) if answered(&session.downstream_session) => {
                 break_off(session, ctx, &refusal).await;
@@ -56,6 +62,11 @@ impl Edge {
         ctx.attempts.line = None;
         take_tap_out(session, ctx);
         let ended = ctx.ended(error, answered(&session.downstream_session));
+        self.count_host(ctx);
+        if ctx.errand.is_some() {
+            log::debug!("{}: an errand: {}", ctx.visit.id, ended.as_str());
+            return;
+        }
         ctx.settle_tokens(ended);
         self.count(session, ctx);
         access_line(session, ctx, ended);
@@ -83,6 +94,9 @@ impl Edge {
         if let Some(first_token) = ctx.answer.first_token {
             counters.first_token.observe(first_token.as_secs_f64());
         }
+    }
+
+    fn count_host(&self, ctx: &Ctx) {
         if let (Some(aim), Some(load)) = (&ctx.aim, &ctx.attempts.load)
             && ctx.answer.refused.is_none()
             && ctx.answer.status.is_some()
@@ -164,7 +178,7 @@ fn access_line(session: &Session, ctx: &Ctx, ended: Ended) {
         Or(answer.status),
         ctx.caller.user.as_ref().map_or("-", |user| &user.name),
         harmless(ctx.heard.ask.model.as_deref().unwrap_or("-")),
-        ctx.attempts.load.as_ref().map_or("-", |load| &load.host().label),
+        host(ctx),
         session.body_bytes_read(),
         answer.bytes,
         Or(answer.first_byte.map(Millis)),
@@ -174,6 +188,12 @@ fn access_line(session: &Session, ctx: &Ctx, ended: Ended) {
         answer.refused.unwrap_or_default(),
         ctx.visit.id,
     );
+}
+
+/// Who answered.
+fn host(ctx: &Ctx) -> &str {
+    let host = ctx.attempts.load.as_ref().map(|load| &*load.host().label);
+    host.or(ctx.answer.from.as_deref()).unwrap_or("-")
 }
 
 const ACCESS: &str = "aifd::access";

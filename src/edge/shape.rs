@@ -73,7 +73,7 @@ pub(super) fn outbound(
     if !request.headers.contains_key(&X_REQUEST_ID) {
         request.insert_header(X_REQUEST_ID, ctx.visit.id.as_str())?;
     }
-    if ctx.entry.is_some() || ctx.allowance.cost.is_some() {
+    if ctx.entry.is_some() || ctx.allowance.cost.is_some() || ctx.heard.usage_is_ours {
         // What goes into the chat log, or is counted, must be readable.
         request.remove_header(&ACCEPT_ENCODING);
     }

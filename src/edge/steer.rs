@@ -78,7 +78,7 @@ impl Edge {
             kind: route.kind,
             streaming: route.streaming,
             rest: target[path.len() - rest.len()..].to_owned(),
-            _in_flight: InFlight::enter(&self.counters[route.index].in_flight),
+            _in_flight: Some(InFlight::enter(&self.counters[route.index].in_flight)),
         });
         Ok(())
     }
@@ -111,9 +111,7 @@ impl Edge {
         let mut peer = wire.peer(host, pick.address, &way, client);
         wire::limit(&mut peer, upstream.timeouts, pulse.left());
         ctx.attempts.line = Some(wire.line(host, &mut peer));
-        if let Some(entry) = &mut ctx.entry {
-            entry.via(&host.label);
-        }
+        ctx.via(&host.label);
         ctx.attempts.begin(pick, same, way);
         // What was noted of an answer that was thrown away.
         ctx.answer = Answer::default();

@@ -42,7 +42,7 @@ use flow::Flow;
 use outbox::Outbox;
 use pulse::{Cause, Pulse};
 
-type MessageReader =
+pub(in crate::edge) type MessageReader =
     Box<dyn futures_core::Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>;
 type Slot = Arc<Mutex<Option<Box<ServerSession>>>>;
 

@@ -123,9 +123,10 @@ fn door(server: &Server, upstreams: &[Upstream], edge: Edge, drain: &Drain) -> D
         ca_file: (!needs_roots).then(|| "/dev/null".into()),
         ..ServerConf::default()
     };
+    let errands = edge.errands.clone();
     let mut proxy = HttpProxy::new(edge, Arc::new(conf));
     proxy.handle_init_modules();
-    Door::new(proxy, server, drain.clone())
+    Door::new(proxy, server, drain.clone(), &errands)
 }
 
 /// Room for idle connections in Pingora's pool, for each worker: for what the hosts may have, which

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::admin::Admin;
+use crate::cache::Shelf;
 use crate::chatlog::ChatLog;
 use crate::config::{self, Config};
 use crate::drain::Drain;
@@ -77,6 +78,7 @@ impl House {
         let metrics = Metrics::default();
         let drain = Drain::default();
         let chat_log = open_log(&config.chat_log)?;
+        let shelf = Shelf::open(&config.cache)?.map(Arc::new);
         let users = Arc::new(Users::build(&config.keys));
         let upstreams: Arc<[Upstream]> = config.upstreams.iter().map(Upstream::build).collect();
         let limiter = Limiter::build(&config.limits, &config.keys).context("limits.store")?;
@@ -90,6 +92,7 @@ impl House {
             routes: Routes::build(&config.routes),
             upstreams: Arc::clone(&upstreams),
             chat_log: chat_log.clone(),
+            shelf: shelf.clone(),
             drain: drain.clone(),
             metrics: metrics.clone(),
         };

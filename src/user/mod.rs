@@ -30,6 +30,8 @@ pub struct User {
     pub tokens_limited: bool,
     /// How fast its streams go, if not as they come.
     pub pace: Option<Pace>,
+    /// The keys it shares cached answers with; `None` for its own alone.
+    pub cache_group: Option<String>,
     /// The tokens of its recent answers.
     pub mean: Mean,
     models: Vec<String>,
@@ -76,6 +78,7 @@ impl User {
             place,
             tokens_limited: !key.tokens.is_empty(),
             pace: key.pace,
+            cache_group: key.cache_group.clone(),
             mean: Mean::default(),
             models: key.models.clone(),
         }

@@ -7,6 +7,7 @@ mod admin;
 mod admit;
 mod again;
 mod body;
+mod cache;
 mod conf;
 mod failure;
 mod floors;

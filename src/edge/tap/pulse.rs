@@ -133,6 +133,11 @@ impl Pulse {
         state.anew = true;
     }
 
+    /// Somebody else waits for the host: until the next beat only the whole call is timed.
+    pub(in crate::edge) fn rest(&self) {
+        self.state.lock().waiting = true;
+    }
+
     /// Whether an attempt has ended since this was asked last.
     pub(in crate::edge) fn begins_anew(&self) -> bool {
         std::mem::take(&mut self.state.lock().anew)
