@@ -26,6 +26,7 @@
 //!                            steer::aim: path ─► route
 //!                            may: all limits, at once ─► limit, pace
 //!                            hear: the body, held ─► wire::peek; the tap goes in
+//!                            recall: kept, or on its way for another? ─► cache; else an errand
 //!  upstream_peer             steer::peer: route ─► pool ─► host, address      ◄─┐ again
 //!  fail_to_connect, error_while_proxy                        steer ─► retry    ─┘
 //!  upstream_request_filter   shape::outbound: path, Host, key

@@ -23,6 +23,9 @@ pub struct Metrics {
     queue_length: IntGaugeVec,
     refused: IntCounterVec,
     limit_counters: IntGauge,
+    cache_requests: IntCounterVec,
+    cache_entries: IntGauge,
+    cache_bytes: IntGauge,
     log_records: IntGauge,
     log_bytes: IntGauge,
     log_dropped: IntCounter,
@@ -111,6 +114,13 @@ impl Default for Metrics {
             ),
             refused: counters("refused_total", "Answers of aifd's own, by their code", &["code"]),
             limit_counters: gauge("limit_counters", "Counters that limits have in memory"),
+            cache_requests: counters(
+                "cache_requests_total",
+                "Requests that could be answered from the cache, by what they were",
+                &["result"],
+            ),
+            cache_entries: gauge("cache_entries", "Answers in the cache"),
+            cache_bytes: gauge("cache_bytes", "Bytes that the answers in the cache take"),
             log_records: gauge("chat_log_queue_records", "Records that wait for the disk"),
             log_bytes: gauge("chat_log_queue_bytes", "Bytes that wait for the disk"),
             log_dropped: IntCounter::new(
@@ -126,7 +136,7 @@ impl Default for Metrics {
 
 impl Metrics {
     fn register(&self) {
-        let all: [Box<dyn prometheus::core::Collector>; 14] = [
+        let all: [Box<dyn prometheus::core::Collector>; 17] = [
             Box::new(self.requests.clone()),
             Box::new(self.in_flight.clone()),
             Box::new(self.first_token.clone()),
@@ -138,6 +148,9 @@ impl Metrics {
             Box::new(self.queue_length.clone()),
             Box::new(self.refused.clone()),
             Box::new(self.limit_counters.clone()),
+            Box::new(self.cache_requests.clone()),
+            Box::new(self.cache_entries.clone()),
+            Box::new(self.cache_bytes.clone()),
             Box::new(self.log_records.clone()),
             Box::new(self.log_bytes.clone()),
             Box::new(self.log_dropped.clone()),
@@ -179,6 +192,16 @@ impl Metrics {
     /// Notes how many counters the limiter has.
     pub fn note_limits(&self, counters: usize) {
         self.limit_counters.set(i64::try_from(counters).unwrap_or(i64::MAX));
+    }
+
+    /// Takes over what the cache did, by result, and what it holds.
+    pub fn note_cache(&self, served: [(&str, u64); 3], entries: u64, bytes: u64) {
+        for (result, count) in served {
+            let counter = self.cache_requests.with_label_values(&[result]);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
+        self.cache_entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+        self.cache_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// Takes over how many requests wait for an upstream.

@@ -9,12 +9,13 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
+use crate::cache::Shelf;
 use crate::chatlog::ChatLog;
 use crate::drain::Drain;
 use crate::limit::{KeyId, Limiter};
@@ -22,6 +23,8 @@ use crate::metrics::{LogState, Metrics};
 use crate::pool::{HostState, HostView, Upstream};
 use crate::secret::Secret;
 use crate::user::Users;
+
+mod cache;
 
 /// What the admin listener shows.
 #[derive(Clone)]
@@ -40,6 +43,8 @@ pub struct Admin {
     pub drain: Drain,
     /// The chat log, when it is on.
     pub chat_log: Option<ChatLog>,
+    /// The answer cache, when it is on.
+    pub shelf: Option<Arc<Shelf>>,
     /// When the house was opened.
     pub started: Instant,
 }
@@ -58,6 +63,7 @@ impl Admin {
         let inside = Router::new()
             .route("/status", get(status))
             .route("/metrics", get(metrics))
+            .route("/cache/purge", post(cache::purge))
             .layer(from_fn_with_state(self.clone(), guard));
         Router::new()
             .route("/healthz", get(async || "ok\n"))
@@ -92,6 +98,7 @@ impl Admin {
             "upstreams": upstreams,
             "keys": self.users.names(),
             "limits": { "counters": self.limiter.counters(), "in_flight": self.busy_keys() },
+            "cache": cache::status(self.shelf.as_deref()),
             "chat_log": {
                 "on": self.chat_log.is_some(),
                 "queued_records": log.records,
@@ -153,6 +160,10 @@ async fn status(State(admin): State<Admin>) -> Json<Value> {
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
     admin.metrics.note_log(admin.log_state());
     admin.metrics.note_limits(admin.limiter.counters());
+    if let Some(shelf) = &admin.shelf {
+        let counts = shelf.counts();
+        admin.metrics.note_cache(shelf.served.each(), counts.entries, counts.bytes);
+    }
     for upstream in admin.upstreams.iter() {
         admin.metrics.note_queue(&upstream.name, upstream.queued());
         for host in upstream.hosts() {

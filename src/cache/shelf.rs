@@ -50,6 +50,17 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// Lookups and writes that may wait for a disk at once; beyond it, all is a miss.
 const TURNS: usize = 64;
 
+// === impl Served ===
+
+impl Served {
+    /// All of it, by name.
+    #[must_use]
+    pub fn each(&self) -> [(&'static str, u64); 3] {
+        let all = [("hit", &self.hits), ("miss", &self.misses), ("coalesced", &self.coalesced)];
+        all.map(|(name, count)| (name, count.load(Ordering::Relaxed)))
+    }
+}
+
 // === impl Shelf ===
 
 impl Shelf {

@@ -110,6 +110,7 @@ impl House {
                     metrics,
                     drain: drain.clone(),
                     chat_log: chat_log.clone(),
+                    shelf,
                     started: tokio::time::Instant::now(),
                 };
                 Some((open_admin(section.listen).await?, admin))

@@ -11,7 +11,7 @@ use crate::config::{Cache, CacheStore, UnknownKeys, raw};
 const SMALLEST: u64 = 1 << 20;
 
 /// The stores that this version has.
-const SERVED: &str = "\"off\" or \"memory\"";
+const SERVED: &str = "\"off\", \"memory\" or \"lmdb\"";
 
 pub(super) fn cache(
     raw: &raw::Cache,
@@ -50,7 +50,7 @@ fn store(raw: &raw::Cache, findings: &mut Findings<'_>) -> Option<CacheStore> {
         "lmdb" => CacheStore::Lmdb(raw.path.clone()),
         said => CacheStore::Redis(store::redis("cache.store", said, no_url, findings)?),
     };
-    if matches!(store, CacheStore::Lmdb(_) | CacheStore::Redis(_)) {
+    if matches!(store, CacheStore::Redis(_)) {
         findings.fault("cache.store", "is not served by this version yet", SERVED);
         return None;
     }

@@ -8,7 +8,7 @@ use super::{ON, ask, house, told};
 use crate::support::client::{Answer, Client};
 use crate::support::house::{Conf, House, keyed};
 use crate::support::openai::{chat, chat_answer, chat_stream, post};
-use crate::support::upstream::{Reply, Upstream};
+use crate::support::upstream::{Gate, Reply, Upstream};
 
 async fn upstream() -> Upstream {
     Upstream::start(|_: &_| Reply::json(200, &chat_answer("hello"))).await
@@ -205,5 +205,80 @@ async fn without_coalescing_there_is_a_cache_all_the_same() {
     assert_eq!(told(&house.ask(ask(false)).await), "miss");
     assert_eq!(told(&house.ask(ask(false)).await), "hit");
     assert_eq!(told(&house.ask(ask(true)).await), "hit");
+    assert_eq!(up.ledger().len(), 1);
+}
+
+async fn purged(house: &House, what: &str) -> (u16, String) {
+    let path = format!("/cache/purge?{what}");
+    let answer = Client::h1(house.admin()).await.ask(post(&path, &json!({}))).await;
+    (answer.status, answer.text().to_owned())
+}
+
+#[tokio::test]
+async fn an_operator_can_make_it_forget() {
+    let up = upstream().await;
+    let house = House::start(Conf::to(&up).with(ON).table(TENANTS)).await;
+    let fill = async || {
+        for secret in ["fk-ann-0123456789", "fk-bob-0123456789"] {
+            as_key(&house, secret, ask(false), "api-key").await;
+        }
+    };
+    for (what, count) in [
+        ("all=true", 2),
+        ("model=m", 2),
+        ("model=other", 0),
+        ("key=ann", 1),
+        ("key=cid", 1),
+        ("key=g", 0),
+    ] {
+        fill().await;
+        assert_eq!(purged(&house, what).await, (200, format!("{{\"purged\":{count}}}")), "{what}");
+    }
+    fill().await;
+    for (what, status) in
+        [("", 400), ("all=false", 400), ("all=true&key=ann", 400), ("ky=ann", 400), ("key=x", 404)]
+    {
+        assert_eq!(purged(&house, what).await.0, status, "{what}");
+    }
+    let status = house.status().await;
+    assert_eq!((&status["cache"]["on"], &status["cache"]["entries"]), (&json!(true), &json!(2)));
+    let told = house.admin_text("/metrics").await;
+    assert!(told.contains("aifd_cache_entries 2"), "{told}");
+    let misses = format!("aifd_cache_requests_total{{result=\"miss\"}} {}", up.ledger().len());
+    assert!(told.contains(&misses), "{misses}: {told}");
+}
+
+#[tokio::test]
+async fn what_was_purged_on_its_way_is_not_kept() {
+    let gate = Gate::new();
+    let step = gate.clone();
+    let reply = move |_: &_| Reply::json(200, &chat_answer("old")).wait_for(&step);
+    let up = Upstream::start(reply).await;
+    let house = house(&up).await;
+    let mut client = super::asking(&house, false).await;
+    up.seen(1).await;
+    assert_eq!(purged(&house, "all=true").await.0, 200);
+    gate.open();
+    assert_eq!(client.answer().await.unwrap().status, 200);
+    assert_eq!(told(&house.ask(ask(false)).await), "miss");
+}
+
+#[tokio::test]
+async fn a_cache_on_disk_outlives_its_house() {
+    let dir = tempfile::tempdir().unwrap();
+    let up = upstream().await;
+    let conf = || {
+        let path = dir.path().join("answers");
+        let store = format!("cache.store = \"lmdb\"\ncache.path = {path:?}\ncache.default = true");
+        Conf::to(&up).with(&store)
+    };
+    let house = House::start(conf()).await;
+    let first = house.ask(ask(false)).await;
+    house.status_is("it is written", |status| status["cache"]["entries"] == 1).await;
+    assert_eq!((told(&first), told(&house.ask(ask(false)).await)), ("miss", "hit"));
+    house.log().await;
+    let house = House::start(conf()).await;
+    let again = house.ask(ask(false)).await;
+    assert_eq!((told(&again), &again.body), ("hit", &first.body));
     assert_eq!(up.ledger().len(), 1);
 }
