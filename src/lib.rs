@@ -15,7 +15,7 @@
 //!    admin                       the second listener: health, metrics, status
 //! 3  user route retry pool chatlog
 //! 2  config                      raw (serde) -> check (every rule, all faults at once) -> Config
-//! 1  wire refusal metrics secret drain clock
+//! 1  wire refusal metrics secret drain clock pyrepr
 //! ```
 //!
 //! # One request
@@ -64,6 +64,7 @@ pub mod config;
 pub mod clock;
 pub mod drain;
 pub mod metrics;
+pub mod pyrepr;
 pub mod refusal;
 pub mod secret;
 pub mod wire {

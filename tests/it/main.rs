@@ -16,6 +16,7 @@ mod idle;
 mod leave;
 mod log;
 mod probe;
+mod python;
 mod service;
 mod steer;
 mod stream;
