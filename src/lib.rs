@@ -10,6 +10,7 @@
 //! ```text
 //! 6  main (the binary), demo     the command line; a tour
 //!    console                     the process's own log
+//!    convert                     chat logs, openai-forward's too, as JSON
 //! 5  server                      builds the rooms, opens the listeners, probes, drains; sees all of Config
 //! 4  edge                        TIME: what happens to a request, phase by phase
 //!    admin                       the second listener: health, metrics, status
@@ -46,6 +47,7 @@
 
 // floor 6
 pub mod console;
+pub mod convert;
 pub mod demo;
 // floor 5
 pub mod server;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use aifd::config::{self, Config, Listen};
 use aifd::console::{self, Console};
+use aifd::convert;
 use aifd::demo;
 use aifd::server::{House, Outcome, Stop};
 use clap::{Args, Parser, Subcommand};
@@ -37,6 +38,8 @@ enum Command {
     Check(Source),
     /// Print the effective configuration as TOML, secrets hidden.
     Config(Source),
+    /// Turn chat logs, those of openai-forward too, into JSON.
+    Convert(Convert),
     /// Show aifd at work against an upstream of its own: nothing to install, nothing to configure.
     Demo(Demo),
 }
@@ -65,6 +68,23 @@ struct Run {
 }
 
 #[derive(Args)]
+struct Convert {
+    /// The folder to convert [default: each one below ./Log that has a chat log].
+    #[arg(long = "log_folder", alias = "log-folder", value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+    /// The file to write [default: ./Log/chat_openai.json and the like, or FOLDER.json].
+    #[arg(long = "target_path", alias = "target-path", value_name = "FILE")]
+    target: Option<PathBuf>,
+    /// The fields of an item, named by the one that tells them apart.
+    #[arg(long, value_enum, default_value = "auto")]
+    layout: convert::Layout,
+    /// Blanks of one step of indentation.
+    #[arg(long, value_name = "N", default_value_t = 4,
+          value_parser = clap::value_parser!(u8).range(0..=16))]
+    indent: u8,
+}
+
+#[derive(Args)]
 struct Demo {
     /// End after the tour, with 0 when every step went well.
     #[arg(long)]
@@ -90,6 +110,7 @@ fn main() -> ExitCode {
         Command::Config(source) => {
             load(&source).map_or_else(|code| code, |(config, _)| say(&config::show(&config)))
         }
+        Command::Convert(args) => convert_logs(args),
         Command::Demo(demo) => show(&demo),
     };
     console.flush(Duration::from_secs(2));
@@ -201,6 +222,21 @@ fn listen_to(tell: &watch::Sender<Stop>) {
             Stop::Gently | Stop::Now => Stop::Now,
         };
     });
+}
+
+fn convert_logs(args: Convert) -> ExitCode {
+    let options = convert::Options {
+        root: PathBuf::from("./Log"),
+        folder: args.folder,
+        target: args.target,
+        layout: args.layout,
+        indent: args.indent.into(),
+    };
+    match convert::run(&options, &mut std::io::stdout(), &mut std::io::stderr()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(convert::Failed::Asked(why)) => complain(&why, WRONG),
+        Err(convert::Failed::File(error)) => complain(&error.to_string(), 1),
+    }
 }
 
 fn show(demo: &Demo) -> ExitCode {

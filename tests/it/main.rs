@@ -8,6 +8,7 @@ mod admit;
 mod again;
 mod body;
 mod conf;
+mod convert;
 mod failure;
 mod floors;
 mod hold;
