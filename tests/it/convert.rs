@@ -8,7 +8,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use std::time::Duration;
+
+use aifd::chatlog::{Call, ChatLog, Ended};
+use aifd::config;
 use aifd::convert::{Failed, Layout, Options, run};
+use bytes::Bytes;
 
 /// Copies a folder with what is in it.
 fn copy(from: &Path, to: &Path) {
@@ -84,6 +89,47 @@ fn logs_of_two_versions_with_one_target_are_put_together() {
             theirs("0.8.1").strip_prefix('[').unwrap()
         )
     );
+}
+
+#[tokio::test]
+async fn what_our_own_log_writes_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "access.unknown_keys = 'pass'\nupstream = [{ name = 'a', hosts = ['http://a'] }]";
+    let mut conf = config::parse(text, "text").unwrap().chat_log;
+    conf.dir = folder.path().join("Log");
+    let log = ChatLog::open(&conf).unwrap();
+    for (id, chunk) in [("1", "Hé"), ("2", "llo \\\"you\\\"")] {
+        let mut entry = log.begin(Call {
+            id: id.to_owned(),
+            time: "2026-08-12T10:15:00.123Z".parse().unwrap(),
+            arrived: tokio::time::Instant::now(),
+            client: Some([10, 0, 0, 9].into()),
+            method: http::Method::POST,
+            path: "/v1/chat/completions".to_owned(),
+            route: "/".into(),
+        });
+        let body = r#"{"model":"m","stream":true,"temperature":0.5,"messages":[{"role":"user","content":"hi"}]}"#;
+        entry.asked(Some(Bytes::from(body)), Some("m"), true);
+        entry.head(200, Some("text/event-stream"), None);
+        let event = format!(
+            "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{chunk}\"}}}}]}}\n\n"
+        );
+        entry.chunk(&Bytes::from(event));
+        entry.end(Ended::Done).await;
+    }
+    assert!(log.shutdown(Duration::from_secs(60)));
+    let (out, err) = said(&options(folder.path()), folder.path());
+    assert_eq!(err, "");
+    assert!(
+        out.contains("Convert ./Log/*.jsonl to ./Log/chat.json\nConverted successfully\n"),
+        "{out}"
+    );
+    let text = fs::read_to_string(folder.path().join("Log/chat.json")).unwrap();
+    let items: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+    assert_eq!(items[0]["assistant"], "Hé");
+    assert_eq!(items[1]["assistant"], "llo \"you\"");
+    assert_eq!(items[1]["messages"], serde_json::json!([{"user": "hi"}]));
+    assert_eq!(items[1]["temperature"], 0.5);
 }
 
 #[test]
