@@ -76,6 +76,9 @@ fn tables(c: &mut Criterion) {
             level: 0,
             models: vec!["*".into()],
             requests: Vec::new(),
+            tokens: Vec::new(),
+            in_flight: None,
+            pace: None,
         })
         .collect();
     let users = Users::build(&keys);

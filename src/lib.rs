@@ -14,7 +14,7 @@
 //! 5  server                      builds the rooms, opens the listeners, probes, drains; sees all of Config
 //! 4  edge                        TIME: what happens to a request, phase by phase
 //!    admin                       the second listener: health, metrics, status
-//! 3  user route retry pool chatlog
+//! 3  user route retry pool pace chatlog
 //! 2  config                      raw (serde) -> check (every rule, all faults at once) -> Config
 //! 1  wire refusal metrics secret drain clock pyrepr
 //! ```
@@ -56,6 +56,7 @@ pub mod admin;
 pub mod edge;
 // floor 3
 pub mod chatlog;
+pub mod pace;
 pub mod pool;
 pub mod retry;
 pub mod route;

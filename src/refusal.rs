@@ -26,6 +26,7 @@ pub struct Refusal {
 
 const INVALID: &str = "invalid_request_error";
 const SERVER: &str = "server_error";
+const FLOOD: &str = "too_many_unknown_keys";
 
 /// `value` for people: at most 100 characters, so that nobody's megabyte comes back.
 fn clip(value: &str) -> String {
@@ -105,6 +106,19 @@ impl Refusal {
     pub fn ambiguous_key() -> Self {
         let message = "The request carries more than one API key: send exactly one.";
         Self::invalid(401, "invalid_api_key", message)
+    }
+
+    /// Too many requests from one address, none of them with a known key.
+    #[must_use]
+    pub fn flood(wait: Duration) -> Self {
+        let message = "Too many requests without a known API key come from your address.";
+        Self::new(429, "requests", FLOOD, message.into()).again_in(wait)
+    }
+
+    /// Whether it is that one: nobody wants a line in a log for each.
+    #[must_use]
+    pub fn is_flood(&self) -> bool {
+        self.code == FLOOD
     }
 
     /// An address that is not let in.

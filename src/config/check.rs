@@ -10,11 +10,14 @@ use super::{Access, ChatLog, Config};
 mod address;
 mod host;
 mod key;
+mod level;
+mod limits;
 mod pool;
 mod proxy;
 mod route;
 mod secret;
 mod server;
+mod store;
 mod upstream;
 mod value;
 
@@ -28,7 +31,12 @@ pub(super) fn check(raw: &Raw, findings: &mut Findings<'_>) -> Option<Config> {
     let access = access(&raw.access, findings);
     let upstreams = upstream::upstreams(&raw.upstream, findings);
     let routes = route::routes(&raw.route, &raw.upstream, findings);
-    let keys = key::keys(&raw.key, raw.access.unknown_keys, findings);
+    let limits = limits::limits(&raw.limits, raw.access.unknown_keys, findings);
+    if let (Some(limits), Some(routes)) = (&limits, &routes) {
+        limits::reached(&limits.rules, routes, findings);
+    }
+    let levels = level::levels(&raw.level, findings);
+    let keys = key::keys(&raw.key, &levels, raw.access.unknown_keys, findings);
     let chat_log = chat_log(&raw.chat_log, findings);
     Some(Config {
         server: server?,
@@ -36,6 +44,7 @@ pub(super) fn check(raw: &Raw, findings: &mut Findings<'_>) -> Option<Config> {
         access: access?,
         upstreams: upstreams?,
         routes: routes?,
+        limits: limits?,
         keys: keys?,
         chat_log: chat_log?,
         notices: Vec::new(),

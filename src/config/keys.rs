@@ -29,6 +29,9 @@ const NAME: &str = r#"letters, digits, "-", "_" and ".""#;
 const FILE: &str = "a path";
 const PEM: &str = r#"the path of a PEM file, like "/etc/aifd/cert.pem""#;
 const SECRETS: &str = r#""env:NAME", "file:PATH" or the secret itself"#;
+const PACES: &str = r#"one rate like "50/second""#;
+const BURST: &str = "a number of pieces";
+const BURSTS: &str = "a number from 1";
 
 #[rustfmt::skip]
 pub(super) const KEYS: &[Known] = &[
@@ -99,12 +102,35 @@ pub(super) const KEYS: &[Known] = &[
     key("route.keepalive_before", "true or false", "true or false"),
     key("route.hold", PAUSE, PAUSES),
 
+    key("limits", "a table", "[limits] on a line of its own, its keys below it"),
+    key("limits.strategy", "a way to count", r#""moving-window", "fixed-window" or "fixed-window-elastic-expiry""#),
+    key("limits.store", "a place to count", r#""memory", a URL like "redis://:password@10.0.0.5:6379/0", "env:NAME" or "file:PATH""#),
+    key("limits.on_store_error", "an answer to a broken store", r#""allow" or "refuse""#),
+    key("limits.by", "something to count by", r#""key" or "ip""#),
+    key("limits.global", "a limit", r#"a limit like "100/minute;1000/hour", or "inf""#),
+    key("limits.addresses", "a number of addresses", "a number from 1000"),
+    key("limits.shield", "a rate", r#"one rate like "100/second", or "off""#),
+    key("limits.rule", "a list of tables", "[[limits.rule]] with two brackets, its keys below it"),
+    key("limits.rule.path", "a path", r#"a path like "/v1/chat/completions""#),
+    key("limits.rule.level", "a level", "a number from 0"),
+    key("limits.rule.requests", "a limit", r#"a limit like "60/minute;600/hour", or "inf""#),
+    key("limits.rule.pace", "a pace", PACES),
+    key("limits.rule.pace_burst", BURST, BURSTS),
+
+    key("level", "a list of tables", "[[level]] with two brackets, its keys below it"),
+    key("level.level", "a level", "a number from 1"),
+    key("level.models", "a list of patterns", r#"patterns like ["*"] or ["llama-*", "gpt-4o"]"#),
+
     key("key", "a list of tables", "[[key]] with two brackets, its keys below it"),
     key("key.name", "a name", NAME),
     key("key.secret", "a secret", r#""env:NAME", "file:PATH", "sha256:HEX" or the secret itself"#),
     key("key.level", "a level", "a number from 0"),
     key("key.models", "a list of patterns", r#"patterns like ["*"] or ["llama-*", "gpt-4o"]"#),
     key("key.requests", "a limit", r#"a limit like "60/minute;600/hour""#),
+    key("key.tokens", "a limit", r#"a limit like "100000/minute""#),
+    key("key.in_flight", "a number of requests", "0 (any number) or a number from 1"),
+    key("key.pace", "a pace", PACES),
+    key("key.pace_burst", BURST, BURSTS),
 
     key("chat_log", "a table", "[chat_log] on a line of its own, its keys below it"),
     key("chat_log.on", "true or false", "true or false"),

@@ -19,6 +19,7 @@ mod error;
 mod findings;
 mod human;
 mod keys;
+mod limits;
 mod load;
 mod rate;
 mod raw;
@@ -29,6 +30,7 @@ mod tests;
 mod written;
 
 pub use error::{Fault, Faults};
+pub use limits::{CountBy, LimitRule, LimitStore, Limits, OnStoreError, Pace, Strategy};
 pub use load::{load, parse, parse_with};
 pub use rate::{Rate, Unit};
 pub use show::show;
@@ -46,6 +48,8 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// Which path goes to which upstream; prefixes are unique.
     pub routes: Vec<Route>,
+    /// What holds for all keys and addresses.
+    pub limits: Limits,
     /// The forward keys; names and secrets are unique.
     pub keys: Vec<Key>,
     /// The chat log.
@@ -337,6 +341,12 @@ pub struct Key {
     pub models: Vec<String>,
     /// Its requests; none for any number.
     pub requests: Vec<Rate>,
+    /// Its tokens, of prompts and answers together; none for any number.
+    pub tokens: Vec<Rate>,
+    /// Requests that it may have under way; `None` for any number.
+    pub in_flight: Option<NonZeroUsize>,
+    /// How fast each of its streams may go.
+    pub pace: Option<Pace>,
 }
 
 /// `[chat_log]`.

@@ -42,6 +42,21 @@ pub enum Unit {
 #[serde(try_from = "String", into = "String")]
 pub(super) struct Rates(pub(super) Vec<Rate>);
 
+/// As [`Rates`], or "inf": none, which is no limit.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub(super) struct RatesOrInf(pub(super) Vec<Rate>);
+
+/// Exactly one limit that lets something through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub(super) struct One(pub(super) Rate);
+
+/// As [`One`], or "off".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub(super) struct OneOrOff(pub(super) Option<Rate>);
+
 const UNITS: [Unit; 6] =
     [Unit::Second, Unit::Minute, Unit::Hour, Unit::Day, Unit::Month, Unit::Year];
 
@@ -136,6 +151,64 @@ impl From<Rates> for String {
     }
 }
 
+// === impl RatesOrInf ===
+
+impl TryFrom<String> for RatesOrInf {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.trim().eq_ignore_ascii_case("inf") {
+            true => Ok(Self(Vec::new())),
+            false => Rates::try_from(text).map(|Rates(rates)| Self(rates)),
+        }
+    }
+}
+
+impl From<RatesOrInf> for String {
+    fn from(RatesOrInf(rates): RatesOrInf) -> Self {
+        if rates.is_empty() { "inf".to_owned() } else { Rates(rates).into() }
+    }
+}
+
+// === impl One ===
+
+impl TryFrom<String> for One {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let Rates(rates) = Rates::try_from(text)?;
+        match rates[..] {
+            [rate] if rate.amount > 0 => Ok(Self(rate)),
+            _ => Err("not one limit from 1"),
+        }
+    }
+}
+
+impl From<One> for String {
+    fn from(One(rate): One) -> Self {
+        Rates(vec![rate]).into()
+    }
+}
+
+// === impl OneOrOff ===
+
+impl TryFrom<String> for OneOrOff {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.as_str() {
+            "off" => Ok(Self(None)),
+            _ => One::try_from(text).map(|One(rate)| Self(Some(rate))),
+        }
+    }
+}
+
+impl From<OneOrOff> for String {
+    fn from(OneOrOff(rate): OneOrOff) -> Self {
+        rate.map_or_else(|| "off".to_owned(), |rate| One(rate).into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,6 +265,26 @@ mod tests {
             let rates = Rates::try_from(text.to_owned()).unwrap();
             assert_eq!(String::from(rates.clone()), shown);
             assert_eq!(Rates::try_from(shown.to_owned()), Ok(rates));
+        }
+    }
+
+    #[test]
+    fn the_words_beside_limits() {
+        for (text, shown) in
+            [("inf", Some("inf")), (" INF", Some("inf")), ("3/day", Some("3/day")), ("off", None)]
+        {
+            let rates = RatesOrInf::try_from(text.to_owned()).ok().map(String::from);
+            assert_eq!(rates.as_deref(), shown, "{text}");
+        }
+        for (text, shown) in [
+            ("off", Some("off")),
+            ("1 per second", Some("1/second")),
+            ("0/second", None),
+            ("1/second;60/minute", None),
+            ("inf", None),
+        ] {
+            let rate = OneOrOff::try_from(text.to_owned()).ok().map(String::from);
+            assert_eq!(rate.as_deref(), shown, "{text}");
         }
     }
 }

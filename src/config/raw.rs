@@ -9,8 +9,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::human::{OrOff, Size, Time};
-use super::rate::Rates;
+use super::rate::{One, Rates};
 use super::{Balance, HttpVersion, Kind, UnknownKeys, WhenFull};
+
+mod limits;
+
+pub(super) use limits::{Limits, Rule};
 
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -20,6 +24,8 @@ pub(super) struct Raw {
     pub(super) access: Access,
     pub(super) upstream: Vec<Upstream>,
     pub(super) route: Vec<Route>,
+    pub(super) limits: Limits,
+    pub(super) level: Vec<Level>,
     pub(super) key: Vec<Key>,
     pub(super) chat_log: ChatLog,
 }
@@ -156,6 +162,17 @@ pub(super) struct Key {
     pub(super) level: u32,
     pub(super) models: Vec<String>,
     pub(super) requests: Option<Rates>,
+    pub(super) tokens: Option<Rates>,
+    pub(super) in_flight: usize,
+    pub(super) pace: Option<One>,
+    pub(super) pace_burst: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Level {
+    pub(super) level: u32,
+    pub(super) models: Vec<String>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -300,6 +317,10 @@ impl Default for Key {
             level: 0,
             models: vec!["*".to_owned()],
             requests: None,
+            tokens: None,
+            in_flight: 0,
+            pace: None,
+            pace_burst: None,
         }
     }
 }

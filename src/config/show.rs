@@ -8,7 +8,8 @@ use std::num::NonZeroUsize;
 use crate::secret::Secret;
 
 use super::human::{OrOff, Size, Time};
-use super::rate::Rates;
+use super::limits::{LimitRule, LimitStore, Limits, Pace};
+use super::rate::{One, OneOrOff, Rate, Rates, RatesOrInf};
 use super::raw::{self, Raw};
 use super::{Admin, ChatLog, Config, Key, Listen, Retry, RetryOn, Server, Tls, Upstream};
 
@@ -36,6 +37,9 @@ pub fn show(config: &Config) -> String {
                 hold: OrOff(route.hold),
             })
             .collect(),
+        limits: limits(&config.limits),
+        // Each key has its models.
+        level: Vec::new(),
         key: config.keys.iter().map(key).collect(),
         chat_log: chat_log(&config.chat_log),
     };
@@ -131,14 +135,49 @@ fn retry(retry: &Retry) -> raw::Retry {
     }
 }
 
+fn limits(limits: &Limits) -> raw::Limits {
+    let store = match &limits.store {
+        LimitStore::Memory => "memory".to_owned(),
+        LimitStore::Redis(url) => origin(url),
+    };
+    raw::Limits {
+        strategy: limits.strategy,
+        store,
+        on_store_error: limits.on_store_error,
+        by: limits.by,
+        global: Some(RatesOrInf(limits.global.clone())),
+        addresses: limits.addresses,
+        shield: Some(OneOrOff(limits.shield)),
+        rule: limits.rules.iter().map(rule).collect(),
+    }
+}
+
+fn rule(rule: &LimitRule) -> raw::Rule {
+    raw::Rule {
+        path: rule.path.clone(),
+        level: rule.level,
+        requests: rule.requests.clone().map(RatesOrInf),
+        pace: rule.pace.map(|Pace { rate, .. }| One(rate)),
+        pace_burst: rule.pace.map(|pace| pace.burst),
+    }
+}
+
 fn key(key: &Key) -> raw::Key {
     raw::Key {
         name: key.name.clone(),
         secret: key.origin.clone(),
         level: key.level,
         models: key.models.clone(),
-        requests: (!key.requests.is_empty()).then(|| Rates(key.requests.clone())),
+        requests: rates(&key.requests),
+        tokens: rates(&key.tokens),
+        in_flight: key.in_flight.map_or(0, NonZeroUsize::get),
+        pace: key.pace.map(|pace| One(pace.rate)),
+        pace_burst: key.pace.map(|pace| pace.burst),
     }
+}
+
+fn rates(rates: &[Rate]) -> Option<Rates> {
+    (!rates.is_empty()).then(|| Rates(rates.to_vec()))
 }
 
 fn chat_log(log: &ChatLog) -> raw::ChatLog {

@@ -64,12 +64,36 @@ const FULL: &str = r#"
     [[route]]
     prefix = "/"
     upstream = "a"
+    [limits]
+    strategy = "fixed-window-elastic-expiry"
+    store = "env:REDIS_URL"
+    on_store_error = "refuse"
+    by = "ip"
+    global = "100/minute; 5 per 2 days"
+    addresses = 1000
+    shield = "5/second"
+    [[limits.rule]]
+    path = "/v1/chat/completions"
+    level = 0
+    requests = "inf"
+    [[limits.rule]]
+    path = "/v1/chat/completions"
+    pace = "50/second"
+    [[limits.rule]]
+    path = "/c/"
+    requests = "0/day"
+    pace = "3/10seconds"
+    pace_burst = 5
     [[key]]
     name = "k"
     secret = "sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
     level = 2
     models = ["gpt-*"]
     requests = "60/minute"
+    tokens = "100000/minute|1000000/day"
+    in_flight = 8
+    pace = "50/second"
+    pace_burst = 2
     [chat_log]
     full = "drop"
     dir = "/var/log/ai \"fd\""
@@ -78,16 +102,20 @@ const FULL: &str = r#"
 fn parse(text: &str) -> Config {
     let env = |name: &str| match name {
         "PROXY_URL" => Some("http://alice:pass%20word@proxy:3128".to_owned()),
+        "REDIS_URL" => Some("rediss://:word@redis".to_owned()),
         _ => Some(format!("secret-of-{name}")),
     };
     parse_with(text, "text", &env).unwrap_or_else(|faults| panic!("{faults}"))
 }
 
-/// A commented key (`# token = ...`) as a key.
+/// A commented key (`# token = ...`) as a key, a commented table as a table.
 fn uncommented(text: &str) -> String {
-    let line = |line: &str| match line.strip_prefix("# ").and_then(|rest| rest.split_once(" = ")) {
-        Some((key, _)) if !key.contains(' ') => format!("{}\n", &line[2..]),
-        _ => format!("{line}\n"),
+    let line = |line: &str| {
+        let bare = line.strip_prefix("# ").filter(|bare| {
+            let key = bare.split_once(" = ").map(|(key, _)| key);
+            bare.starts_with("[[") || key.is_some_and(|key| !key.contains(' '))
+        });
+        format!("{}\n", bare.unwrap_or(line))
     };
     text.lines().map(line).collect()
 }
@@ -149,6 +177,7 @@ fn a_literal_secret_is_not_shown_and_its_dots_are_refused() {
     let text = "admin.token = 'literal-1'\n\
         upstream = [{ name = 'a', hosts = ['http://a'], keys = ['literal-2'], \
         proxy = 'http://literal-4:literal-5@h:1' }]\n\
+        limits.store = 'redis://:literal-6@h'\n\
         key = [{ name = 'k', secret = 'literal-3' }]";
     let config = parse(text);
     let shown = show(&config);
@@ -157,7 +186,14 @@ fn a_literal_secret_is_not_shown_and_its_dots_are_refused() {
     assert!(!faults.to_string().contains("literal"), "{faults}");
     let mut keys: Vec<&str> = faults.faults.iter().map(|fault| fault.key.as_str()).collect();
     keys.sort_unstable();
-    assert_eq!(keys, ["admin.token", "key[0].secret", "upstream[0].keys[0]", "upstream[0].proxy"]);
+    let expected = [
+        "admin.token",
+        "key[0].secret",
+        "limits.store",
+        "upstream[0].keys[0]",
+        "upstream[0].proxy",
+    ];
+    assert_eq!(keys, expected);
 }
 
 #[test]
@@ -170,6 +206,42 @@ fn a_timeout_that_was_not_written_fits_into_the_total() {
     let timeouts = short.timeouts;
     assert_eq!((timeouts.connect.as_secs(), timeouts.first_byte.as_secs()), (5, 20));
     assert_eq!(short.queue.wait.as_secs(), 20);
+}
+
+#[test]
+fn the_shield_is_up_where_a_key_is_asked_for() {
+    let shield = |text: &str| parse(&format!("{SMALLEST}\n{text}")).limits.shield;
+    let usual = shield("").expect("it is up");
+    assert_eq!(usual.to_string(), "100 per 1 second");
+    assert_eq!(shield("limits.shield = 'off'"), None);
+    assert_eq!(shield("access.unknown_keys = 'pass'"), None);
+    let written = "access.unknown_keys = 'pass'\nlimits.shield = '100/second'";
+    assert_eq!(shield(written), Some(usual));
+}
+
+#[test]
+fn a_key_has_the_models_of_its_level_unless_it_names_its_own() {
+    let key = |name: &str, more: &str| {
+        format!("[[key]]\nname = '{name}'\nsecret = 'secret-{name}'\n{more}\n")
+    };
+    let keys = [
+        key("all", ""),
+        key("some", "level = 1"),
+        key("own", "level = 1\nmodels = ['c']"),
+        key("none", "level = 2\nmodels = ['*']"),
+    ];
+    let levels = "[[level]]\nlevel = 1\nmodels = ['a', 'b*']\n";
+    let upstream = "[[upstream]]\nname = 'gpu'\nhosts = ['http://10.0.0.11:8000']\n";
+    let config = parse(&format!("{upstream}{levels}{}", keys.concat()));
+    let models = config.keys.iter().map(|key| key.models.join(" "));
+    assert_eq!(models.collect::<Vec<_>>(), ["*", "a b*", "c", "*"]);
+}
+
+#[test]
+fn a_rule_may_lift_the_limit_or_leave_it_alone() {
+    let rules = parse(FULL).limits.rules;
+    let said: Vec<_> = rules.iter().map(|rule| rule.requests.as_ref().map(Vec::len)).collect();
+    assert_eq!(said, [Some(0), None, Some(1)]);
 }
 
 proptest! {

@@ -29,7 +29,7 @@ struct Walk<'t> {
 const LONGEST: usize = 60;
 
 /// The keys whose value may begin with a login, whatever is wrong with the rest.
-const LOGINS: [&str; 1] = ["upstream.proxy"];
+const LOGINS: [&str; 2] = ["upstream.proxy", "limits.store"];
 
 /// The keys whose value is a secret.
 const SECRETS: [&str; 3] = ["admin.token", "key.secret", "upstream.keys"];

@@ -4,7 +4,6 @@
 //! it was written by proxies that the configuration trusts.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, SEC_WEBSOCKET_PROTOCOL};
@@ -16,7 +15,6 @@ use super::ctx::Ctx;
 use super::{Edge, reply};
 use crate::config::UnknownKeys;
 use crate::refusal::Refusal;
-use crate::user::User;
 
 pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 pub(super) const API_KEY: HeaderName = HeaderName::from_static("api-key");
@@ -29,17 +27,17 @@ impl Edge {
     /// Sets what Pingora leaves infinite, and notes where the request came from.
     pub(super) fn greet(&self, session: &mut Session, ctx: &mut Ctx) {
         ctx.stage("greet");
-        let keepalive = self.limits.keepalive.max(Duration::from_secs(1)).as_secs();
+        let keepalive = self.server.keepalive.max(Duration::from_secs(1)).as_secs();
         match session.req_header().version {
             // Without chunks the end of an answer is the end of the connection.
             Version::HTTP_10 => session.set_keepalive(None),
             _ if session.get_keepalive() == Some(0) => session.set_keepalive(Some(keepalive)),
             _ => {}
         }
-        session.set_write_timeout(Some(self.limits.write_timeout));
-        session.set_read_timeout(Some(self.limits.read_timeout));
+        session.set_write_timeout(Some(self.server.write_timeout));
+        session.set_read_timeout(Some(self.server.read_timeout));
         let peer = session.client_addr().and_then(|address| address.as_inet()).map(SocketAddr::ip);
-        let trusted = &self.limits.trusted_proxies;
+        let trusted = &self.server.trusted_proxies;
         ctx.visit.client = client_address(peer, &session.req_header().headers, trusted);
     }
 
@@ -55,8 +53,11 @@ impl Edge {
             return Ok(false);
         }
         let aimed = self.aim(session, ctx);
-        self.begin_entry(session, ctx);
-        self.who(session, ctx)?;
+        let known = self.who(session, ctx);
+        if !known.as_ref().is_err_and(Refusal::is_flood) {
+            self.begin_entry(session, ctx);
+        }
+        known?;
         aimed?;
         self.hear(session, ctx).await?;
         Ok(true)
@@ -80,8 +81,12 @@ impl Edge {
             .find_map(|(header, key)| self.users.find(key).map(|user| (header, user)));
         if let Some((header, user)) = known {
             ctx.caller.key_header = Some(header);
-            identify(ctx, user);
+            ctx.caller.pace = user.pace;
+            ctx.caller.user = Some(user);
             return Ok(());
+        }
+        if let Some(wait) = self.shield.as_ref().and_then(|it| it.refuses(ctx.visit.client)) {
+            return Err(Refusal::flood(wait));
         }
         match self.access.unknown_keys {
             UnknownKeys::Pass => Ok(()),
@@ -96,16 +101,13 @@ impl Edge {
         let Some(log) = &self.chat_log else { return };
         let Some(aim) = &ctx.aim else { return };
         if aim.is_logged() && session.req_header().method == Method::POST {
-            ctx.entry = Some(log.begin(ctx.visit.call(session, aim)));
+            let mut entry = log.begin(ctx.visit.call(session, aim));
+            if let Some(user) = &ctx.caller.user {
+                entry.by(&user.name);
+            }
+            ctx.entry = Some(entry);
         }
     }
-}
-
-fn identify(ctx: &mut Ctx, user: Arc<User>) {
-    if let Some(entry) = &mut ctx.entry {
-        entry.by(&user.name);
-    }
-    ctx.caller.user = Some(user);
 }
 
 /// Every key in the request with the header it stands in, the likeliest first.

@@ -20,6 +20,7 @@ use super::tap::flow::{Chances, Opening};
 use super::tap::pulse::Cause;
 use super::wire::Line;
 use super::{Edge, relay};
+use crate::pace::Pacer;
 use crate::pool::{Blame, Outcome, Why};
 use crate::retry::{self, Attempt, Failure, Verdict};
 use crate::wire::after;
@@ -31,11 +32,17 @@ impl Edge {
     /// An attempt got no connection.
     pub(super) fn not_connected(
         &self,
-        session: &Session,
+        session: &mut Session,
         ctx: &mut Ctx,
         mut error: Box<Error>,
     ) -> Box<Error> {
         ctx.stage("not_connected");
+        ctx.tap.back(session);
+        if ctx.cause().is_some() {
+            // The client left, or all of its time is over.
+            error.set_retry(false);
+            return error;
+        }
         if let Some(load) = &ctx.attempts.load {
             log::warn!("{}: no connection: {}", load.host().with_proxy(), words(&error));
             load.host().forget_address();
@@ -215,7 +222,8 @@ impl Edge {
         if let (Some(aim), Some(pulse)) = (&ctx.aim, &ctx.tap.pulse)
             && let Some(chances) = self.chances(session, ctx, failure, wanted)
         {
-            pulse.open(Opening { rules: aim.streaming, chances, refusal });
+            let pacer = ctx.caller.pace.map(|pace| Pacer::new(pace.gap(), pace.burst));
+            pulse.open(Opening { rules: aim.streaming, chances, refusal, pacer });
         }
     }
 

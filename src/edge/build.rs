@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::hear::Bodies;
+use super::shield::Shield;
 use super::wire::Wire;
 use crate::chatlog::ChatLog;
-use crate::config::{self, Access, RetryOn, Server};
+use crate::config::{self, Access, Rate, RetryOn, Server};
 use crate::drain::Drain;
 use crate::metrics::{Metrics, RouteMetrics};
 use crate::pool::Upstream;
@@ -15,8 +16,10 @@ use crate::user::Users;
 
 /// The public side of aifd: everything a request needs, shared by all of them.
 pub struct Edge {
-    pub(super) limits: Server,
+    pub(super) server: Server,
     pub(super) access: Access,
+    /// `None` when it is off.
+    pub(super) shield: Option<Shield>,
     pub(super) users: Arc<Users>,
     pub(super) routes: Routes,
     /// By the route's index.
@@ -36,9 +39,11 @@ pub struct Edge {
 /// The rooms the edge introduces to each other.
 pub struct Rooms {
     /// Limits of the client's side.
-    pub limits: Server,
+    pub server: Server,
     /// Who may come in.
     pub access: Access,
+    /// What an address may send without a known key; `None` for anything.
+    pub shield: Option<Rate>,
     /// Whose keys are known.
     pub users: Arc<Users>,
     /// Which path goes where.
@@ -69,9 +74,10 @@ impl Edge {
         Ok(Self {
             counters: rooms.routes.prefixes().map(|prefix| metrics.route(prefix)).collect(),
             strays: metrics.route("none"),
-            bodies: Bodies::new(&rooms.limits),
-            limits: rooms.limits,
+            bodies: Bodies::new(&rooms.server),
+            server: rooms.server,
             access: rooms.access,
+            shield: rooms.shield.map(Shield::new),
             users: rooms.users,
             routes: rooms.routes,
             upstreams: rooms.upstreams,

@@ -19,9 +19,10 @@ use super::hear::Heard;
 use super::relay::Answer;
 use super::steer::Attempts;
 use super::tap::Handle;
+use super::tap::lend::Lent;
 use super::tap::pulse::Pulse;
 use crate::chatlog::{Call, Entry};
-use crate::config::Kind;
+use crate::config::{Kind, Pace};
 use crate::drain::UnderWay;
 use crate::refusal::Refusal;
 use crate::route::Streaming;
@@ -56,6 +57,8 @@ pub(super) struct Caller {
     pub(super) user: Option<Arc<User>>,
     /// The header of the client's key: the upstream's key goes into the same one.
     pub(super) key_header: Option<HeaderName>,
+    /// How fast its streams go, if not as they come.
+    pub(super) pace: Option<Pace>,
 }
 
 /// Which route a request takes.
@@ -78,6 +81,8 @@ pub(super) struct InFlight(IntGauge);
 pub(super) struct Tapped {
     pub(super) handle: Option<Handle>,
     pub(super) pulse: Option<Arc<Pulse>>,
+    /// The client's session, while a connection is made.
+    pub(super) lent: Option<Lent>,
     /// Our own answer, decided in a phase that cannot write it.
     pub(super) refusal: Option<Refusal>,
 }
@@ -107,10 +112,12 @@ impl Ctx {
     /// A connection for the next attempt is there.
     pub(super) fn connected(
         &mut self,
+        session: &mut Session,
         peer: &HttpPeer,
         socket: RawFd,
         reused: bool,
     ) -> pingora::Result<()> {
+        self.tap.back(session);
         if let Some(line) = &mut self.attempts.line {
             line.connected(socket, reused)?;
         }
@@ -155,10 +162,19 @@ impl Drop for InFlight {
 // === impl Tapped ===
 
 impl Tapped {
-    /// Head and body go out together, unless the connection carries other requests too, or there is
+    /// Pingora has its session again.
+    pub(super) fn back(&mut self, session: &mut Session) {
+        if let Some(lent) = self.lent.take() {
+            lent.give_back(session);
+        }
+    }
+
+    /// The request goes out now. Head and body go together, unless the connection carries other requests too, or there is
     /// no tap to pull the cork.
     pub(super) fn connected(&self, peer: &HttpPeer, socket: RawFd) {
-        if let (Some(_), Some(pulse), ALPN::H1) = (&self.handle, &self.pulse, &peer.options.alpn) {
+        let Some(pulse) = &self.pulse else { return };
+        pulse.beat();
+        if self.handle.is_some() && peer.options.alpn == ALPN::H1 {
             pulse.cork.put_in(socket);
         }
     }

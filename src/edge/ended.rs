@@ -64,7 +64,7 @@ impl Ctx {
         }
         match error {
             None => Ended::Done,
-            Some(error) if self.is_clients(error) && self.answer.is_done() => Ended::Done,
+            Some(error) if self.is_clients(error) && self.has_all() => Ended::Done,
             Some(error) if self.is_clients(error) => Ended::ClientLeft,
             Some(_) if answered => Ended::UpstreamCut,
             Some(_) => Ended::Error,
@@ -77,6 +77,12 @@ impl Ctx {
             Some(cause) => cause == Cause::ClientLeft,
             None => *error.esource() == ErrorSource::Downstream,
         }
+    }
+
+    /// Whether the client has got a whole stream, although it left before the end of the answer.
+    fn has_all(&self) -> bool {
+        let unsent = self.tap.pulse.as_ref().is_some_and(|pulse| pulse.has_unsent());
+        self.answer.is_done() && !unsent
     }
 
     /// What the client is told; `None` when there is nobody to tell.

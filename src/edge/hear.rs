@@ -70,11 +70,11 @@ impl Edge {
                     return Err(Refusal::unreadable_model());
                 }
                 go_on(session).await;
-                Body::Live { limit: self.limits.max_upload }
+                Body::Live { limit: self.server.max_upload }
             }
             Treatment::Held { json } => {
                 go_on(session).await;
-                ctx.heard = self.bodies.read(session, &self.limits).await?;
+                ctx.heard = self.bodies.read(session, &self.server).await?;
                 understand(ctx, json)?;
                 Body::Held(ctx.heard.body.clone().unwrap_or_default())
             }
@@ -86,8 +86,8 @@ impl Edge {
 
     fn early_limit(&self, session: &Session, treatment: &Treatment) -> Result<(), Refusal> {
         let limit = match treatment {
-            Treatment::Held { .. } => self.limits.max_body as u64,
-            Treatment::Live | Treatment::Native => self.limits.max_upload,
+            Treatment::Held { .. } => self.server.max_body as u64,
+            Treatment::Live | Treatment::Native => self.server.max_upload,
         };
         match content_length(&session.req_header().headers) {
             Some(length) if length > limit => Err(Refusal::too_large(limit)),

@@ -3,7 +3,7 @@
 //! Why so thin: Pingora decides the order (it is printed by the hook-order test); what is done in
 //! each phase stands in the file of that phase. Here is no header name, no arithmetic, no `if`.
 //!
-//! - `admit`: who calls, and may they. `hear`: what they ask (the body). `steer`: where it goes.
+//! - `admit`: who calls, and may they (`shield`). `hear`: what they ask (the body). `steer`: where it goes.
 //! - `shape`: headers to and from the upstream. `relay`: the answer on its way to the client.
 //! - `again`: which ends of an attempt are the host's fault, and what follows from them.
 //! - `settle`: how it ended. `reply`: aifd's own answers. `tap`: the client's session.
@@ -20,6 +20,7 @@ mod relay;
 mod reply;
 mod settle;
 mod shape;
+mod shield;
 mod steer;
 mod tap;
 mod wire;
@@ -62,14 +63,14 @@ impl ProxyHttp for Edge {
 
     async fn connected_to_upstream(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         reused: bool,
         peer: &HttpPeer,
         socket: std::os::fd::RawFd,
         _: Option<&pingora::protocols::Digest>,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        ctx.connected(peer, socket, reused)
+        ctx.connected(session, peer, socket, reused)
     }
 
     fn fail_to_connect(

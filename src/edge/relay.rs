@@ -35,6 +35,8 @@ pub(super) struct Answer {
     pub(super) first_token: Option<Duration>,
     /// The refusal's code, when the answer is our own.
     pub(super) refused: Option<&'static str>,
+    /// It is one of a flood.
+    pub(super) flood: bool,
     stream: bool,
     search: Option<Splitter>,
     tail: Vec<u8>,

@@ -23,8 +23,13 @@ const LINGER_MOST: usize = 8 * 1024 * 1024;
 
 /// Writes a refusal before anything went upstream. The request is over (`Ok(true)`).
 pub(super) async fn refuse(session: &mut Session, ctx: &mut Ctx, refusal: Refusal) -> Result<bool> {
+    let is_flood = refusal.is_flood();
+    if is_flood {
+        // Not another byte is read from such a one.
+        session.set_keepalive(None);
+    }
     write(session, ctx, &refusal).await;
-    if !session.is_body_done() {
+    if !is_flood && !session.is_body_done() {
         let _ = timeout(LINGER, swallow(session)).await;
     }
     Ok(true)
@@ -33,6 +38,7 @@ pub(super) async fn refuse(session: &mut Session, ctx: &mut Ctx, refusal: Refusa
 /// Writes a refusal; a client that cannot be written to is gone, which its log line tells.
 pub(super) async fn write(session: &mut Session, ctx: &mut Ctx, refusal: &Refusal) {
     ctx.answer.refused = Some(refusal.code);
+    ctx.answer.flood = refusal.is_flood();
     if let Some(entry) = &mut ctx.entry {
         entry.error(refusal.code);
     }

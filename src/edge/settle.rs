@@ -35,7 +35,7 @@ impl Edge {
         take_tap_out(session, ctx);
         let name = ctx.aim.as_ref().map_or("none", |aim| &self.upstreams[aim.upstream].name);
         log::debug!("{}: {error}", ctx.visit.id);
-        let error_code = match ctx.refusal_for(error, name, &self.limits) {
+        let error_code = match ctx.refusal_for(error, name, &self.server) {
             None => 0,
             Some(refusal) if answered(&session.downstream_session) => {
                 break_off(session, ctx, &refusal).await;
@@ -134,6 +134,7 @@ async fn break_off(session: &mut Session, ctx: &mut Ctx, refusal: &Refusal) {
 /// which may hold keys.
 fn access_line(session: &Session, ctx: &Ctx, ended: Ended) {
     let level = match ended {
+        _ if ctx.answer.flood => log::Level::Debug,
         Ended::UpstreamCut | Ended::Error => log::Level::Warn,
         _ => log::Level::Info,
     };

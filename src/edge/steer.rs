@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::Edge;
 use super::ctx::{Aim, Ctx, InFlight};
 use super::relay::Answer;
+use super::tap::lend::{Lent, unless_left};
 use super::wire::{self, Way};
 use crate::config::Kind;
 use crate::pool::{Host, Lease, Load, NoHost, Pick, Upstream, Why};
@@ -91,10 +92,11 @@ impl Edge {
         let (upstream, wire) = (&self.upstreams[aim.upstream], &self.wires[aim.upstream]);
         let upgrades = session.is_upgrade_req();
         // Only a body that is held leaves the client's side free to be watched.
-        let watched = ctx.heard.body.is_some().then_some(session);
+        let watched = ctx.heard.body.is_some();
+        let client = watched.then_some(&mut *session.downstream_session);
         let keyed = ctx.caller.user.is_some();
         pulse.wait();
-        let picked = unless_left(watched, ctx.attempts.next(upstream, keyed)).await?;
+        let picked = unless_left(client, ctx.attempts.next(upstream, keyed)).await?;
         let Picked { pick, same } = match picked {
             Ok(picked) => picked,
             Err(none) => {
@@ -102,10 +104,11 @@ impl Edge {
                 return Error::e_explain(ErrorType::ConnectError, none.to_string());
             }
         };
-        pulse.beat();
+        ctx.tap.lent = watched.then(|| Lent::take(session));
+        let client = ctx.tap.lent.as_ref().map(Lent::client);
         let host = pick.load.host();
         let way = wire.way(host, upgrades);
-        let mut peer = wire.peer(host, pick.address, &way);
+        let mut peer = wire.peer(host, pick.address, &way, client);
         wire::limit(&mut peer, upstream.timeouts, pulse.left());
         ctx.attempts.line = Some(wire.line(host, &mut peer));
         if let Some(entry) = &mut ctx.entry {
@@ -161,19 +164,6 @@ impl Attempts {
 struct Picked {
     pick: Pick,
     same: bool,
-}
-
-/// Waits for `wait`, unless the client leaves first.
-async fn unless_left<T>(session: Option<&mut Session>, wait: impl Future<Output = T>) -> Result<T> {
-    let Some(session) = session else { return Ok(wait.await) };
-    tokio::select! {
-        biased;
-        done = wait => Ok(done),
-        left = session.downstream_session.read_body_or_idle(true) => {
-            let error = left.err().unwrap_or_else(|| Error::new(ErrorType::ConnectionClosed));
-            Err(error.into_down())
-        }
-    }
 }
 
 /// What a client is told when there is no host for it.

@@ -13,7 +13,9 @@ mod cork;
 mod early;
 pub(super) mod flow;
 mod hold;
+pub(super) mod lend;
 pub(super) mod outbox;
+mod paced;
 pub(super) mod pulse;
 
 use std::pin::Pin;
@@ -285,6 +287,10 @@ impl SessionCustom for Tap {
         }
         if tasks.iter().any(|task| matches!(task, HttpTask::Body(Some(_), _))) {
             self.pulse.comments_only(false);
+        }
+        if self.flow.is_paced() {
+            self.flow.queue(tasks, Instant::now());
+            return self.write_in_turn().await;
         }
         let written = self.real_mut().response_duplex_vec(tasks).await;
         self.pulse.beat();

@@ -17,12 +17,15 @@ use pingora::utils::tls::{WrappedX509, parse_x509};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
+use super::tap::lend::Client;
 use crate::config::{HttpVersion, Timeouts, Upstream};
 use crate::metrics::{HostMetrics, Metrics};
 use crate::pool::Host;
+use dial::Dial;
 use idle::Idle;
 use way::Proxied;
 
+mod dial;
 mod idle;
 mod probe;
 mod tunnel;
@@ -78,17 +81,22 @@ impl Wire {
     }
 
     /// The peer for one attempt, without time limits yet; `address` is the proxy's where there is
-    /// one on the way.
-    pub(super) fn peer(&self, host: &Host, address: SocketAddr, way: &Way) -> HttpPeer {
+    /// one on the way. `client` is watched while a connection is made.
+    pub(super) fn peer(
+        &self,
+        host: &Host,
+        address: SocketAddr,
+        way: &Way,
+        client: Option<Client>,
+    ) -> HttpPeer {
         let mut peer = HttpPeer::new(address, host.tls, host.sni.clone());
         peer.group_key = self.group | way.mark(host);
         peer.options.alpn = self.alpn.clone();
         peer.options.ca = self.ca.clone();
         peer.options.max_h2_streams = H2_STREAMS;
         peer.options.idle_timeout = Some(self.keepalive);
-        if let Way::Tunnel(tunnel) = way {
-            peer.options.custom_l4 = Some(Arc::clone(tunnel) as _);
-        }
+        let tunnel = way.tunnel();
+        peer.options.custom_l4 = Some(Arc::new(Dial { client, tunnel, tls: host.tls }));
         peer
     }
 

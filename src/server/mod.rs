@@ -78,8 +78,9 @@ impl House {
         let users = Arc::new(Users::build(&config.keys));
         let upstreams: Arc<[Upstream]> = config.upstreams.iter().map(Upstream::build).collect();
         let rooms = Rooms {
-            limits: config.server.clone(),
+            server: config.server.clone(),
             access: config.access.clone(),
+            shield: config.limits.shield,
             users: Arc::clone(&users),
             routes: Routes::build(&config.routes),
             upstreams: Arc::clone(&upstreams),

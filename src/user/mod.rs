@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::Key;
+use crate::config::{Key, Pace};
 use crate::secret::KeyDigest;
 
 /// Everybody who has a forward key.
@@ -20,6 +20,8 @@ pub struct User {
     pub name: String,
     /// Level, 0 for all rights.
     pub level: u32,
+    /// How fast its streams go, if not as they come.
+    pub pace: Option<Pace>,
     models: Vec<String>,
 }
 
@@ -52,7 +54,8 @@ impl Users {
 
 impl User {
     fn new(key: &Key) -> Self {
-        Self { name: key.name.clone(), level: key.level, models: key.models.clone() }
+        let (name, models) = (key.name.clone(), key.models.clone());
+        Self { name, level: key.level, pace: key.pace, models }
     }
 
     /// Whether there is any model it may not use.
@@ -99,6 +102,9 @@ mod tests {
             origin: String::new(),
             level: 0,
             requests: Vec::new(),
+            tokens: Vec::new(),
+            in_flight: None,
+            pace: None,
             models: models.iter().map(|model| (*model).to_owned()).collect(),
         }
     }

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 
+use crate::support::Deaf;
 use crate::support::client::{RawH1, RawH2};
-use crate::support::house::{House, KEY, keyed};
+use crate::support::house::{Conf, House, KEY, keyed};
 use crate::support::openai::{chat, chat_answer, chat_stream, post};
+use crate::support::proxy::{Manner, Proxy};
 use crate::support::upstream::{Gate, Reply, Upstream};
 
 /// What the client is waiting for when it leaves.
@@ -62,18 +65,21 @@ fn request(phase: Phase) -> Request<Bytes> {
     keyed(post("/v1/chat/completions", &chat("m", phase == Phase::Stream, "hi")))
 }
 
+fn post_head(length: usize) -> String {
+    format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    )
+}
+
 /// Sends a request, waits until its phase is reached, leaves, and tells when.
 async fn leave(house: &House, up: &Upstream, phase: Phase, how: Leaving, nth: usize) -> Instant {
     match how {
         Leaving::H1Fin | Leaving::H1Reset => {
             let mut client = RawH1::connect(house.addr()).await;
             let body = chat("m", phase == Phase::Stream, "hi").to_string();
-            client.send(format!(
-                "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\
-                 Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-                body.len()
-            ))
-            .await;
+            client.send(post_head(body.len())).await;
+            client.send(body).await;
             up.seen(nth).await;
             if phase != Phase::Head {
                 client.head().await.unwrap();
@@ -163,6 +169,87 @@ async fn in_a_plain_answer() {
 #[tokio::test]
 async fn in_a_plain_answer_of_an_h2_upstream() {
     every_way_out(true, Phase::Whole).await;
+}
+
+/// Sends a request that never gets a connection, leaves, and waits until nothing is left of it.
+async fn leave_unconnected(house: &House, how: Leaving) {
+    let connecting = |status: &Value| status["upstreams"][0]["hosts"][0]["in_flight"] == 1;
+    match how {
+        Leaving::H1Fin | Leaving::H1Reset => {
+            let mut client = RawH1::connect(house.addr()).await;
+            let body = chat("m", true, "hi").to_string();
+            client.send(post_head(body.len())).await;
+            client.send(body).await;
+            house.status_is("connecting", connecting).await;
+            match how {
+                Leaving::H1Fin => client.fin(),
+                _ => client.reset(),
+            }
+            nothing_left(house).await;
+        }
+        Leaving::H2Fin | Leaving::H2Reset | Leaving::H2Stream => {
+            let mut client = RawH2::connect(house.addr()).await;
+            let mut stream = client.send(request(Phase::Stream)).await;
+            house.status_is("connecting", connecting).await;
+            match how {
+                Leaving::H2Fin => client.fin().await,
+                Leaving::H2Reset => client.reset().await,
+                _ => stream.reset(),
+            }
+            nothing_left(house).await;
+        }
+    }
+}
+
+async fn nothing_left(house: &House) {
+    house
+        .status_is("nothing under way", |status| {
+            status["in_flight"] == 0 && status["upstreams"][0]["hosts"][0]["in_flight"] == 0
+        })
+        .await;
+}
+
+/// Longer than any wait of a test.
+const LONG: &str = "timeouts = { connect = \"1m\" }";
+
+#[tokio::test]
+async fn while_a_connection_is_made() {
+    let deaf = Deaf::start().await;
+    for http in ["1.1", "2"] {
+        let conf = Conf::to_hosts(&[&format!("http://{}", deaf.addr)]).upstream(LONG);
+        let house = House::start(conf.upstream(&format!("http = \"{http}\""))).await;
+        left_while_connecting(house).await;
+    }
+}
+
+#[tokio::test]
+async fn while_a_tunnel_is_made() {
+    let proxy = Proxy::start(Manner::Hang, &[]).await;
+    let conf = Conf::to_hosts(&["https://gpu.invalid"]).upstream(LONG);
+    left_while_connecting(House::start(conf.upstream(&proxy.key(""))).await).await;
+}
+
+#[tokio::test]
+async fn while_tls_is_agreed_on() {
+    // Whoever connects is taken, and told nothing.
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    for http in ["1.1", "2"] {
+        let host = format!("https://{}", mute.local_addr().unwrap());
+        let conf = Conf::to_hosts(&[&host]).upstream(LONG);
+        let house = House::start(conf.upstream(&format!("http = \"{http}\""))).await;
+        left_while_connecting(house).await;
+    }
+}
+
+async fn left_while_connecting(house: House) {
+    for how in LEAVINGS {
+        leave_unconnected(&house, how).await;
+    }
+    let host = &house.status().await["upstreams"][0]["hosts"][0];
+    assert_eq!(host["state"], "up", "a client that leaves is no fault of the host: {host}");
+    let log = house.log().await;
+    assert_eq!(log.len(), LEAVINGS.len(), "one line a call");
+    assert!(log.iter().all(|line| line["ended"] == "client_left"), "{log:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! Rules of `[[key]]`.
 
-use super::{secret, value};
+use std::num::NonZeroUsize;
+
+use super::level::{self, Levels};
+use super::{limits, secret, value};
 use crate::config::findings::Findings;
 use crate::config::rate::Rates;
 use crate::config::{Key, UnknownKeys, raw};
@@ -11,6 +14,7 @@ const GUESSED: usize = 8;
 
 pub(super) fn keys(
     raw: &[raw::Key],
+    levels: &Levels,
     unknown: UnknownKeys,
     findings: &mut Findings<'_>,
 ) -> Option<Vec<Key>> {
@@ -24,7 +28,7 @@ pub(super) fn keys(
     let mut keys: Vec<Key> = Vec::with_capacity(raw.len());
     for (at, one) in raw.iter().enumerate() {
         let path = format!("key[{at}]");
-        let Some(key) = key(&path, one, findings) else {
+        let Some(key) = key(&path, one, levels, findings) else {
             continue;
         };
         if let Some(other) = keys.iter().find(|other| other.digest == key.digest) {
@@ -36,34 +40,25 @@ pub(super) fn keys(
     (keys.len() == raw.len()).then_some(keys)
 }
 
-fn key(path: &str, raw: &raw::Key, findings: &mut Findings<'_>) -> Option<Key> {
-    models(&format!("{path}.models"), &raw.models, findings);
-    if raw.requests.is_some() {
-        findings.notice(format!("{path}.requests: checked, not yet enforced by this version"));
-    }
+fn key(path: &str, raw: &raw::Key, levels: &Levels, findings: &mut Findings<'_>) -> Option<Key> {
+    let models = level::models_of(path, raw, levels, findings);
+    let rates = |said: &Option<Rates>| said.clone().map_or_else(Vec::new, |Rates(rates)| rates);
+    let (requests, tokens) = (rates(&raw.requests), rates(&raw.tokens));
+    limits::shut(&format!("{path}.requests"), &requests, findings);
+    limits::shut(&format!("{path}.tokens"), &tokens, findings);
+    let pace = limits::pace(path, raw.pace, raw.pace_burst, findings);
     let (digest, origin) = digest(&format!("{path}.secret"), &raw.secret, findings)?;
     Some(Key {
         name: raw.name.clone(),
         digest,
         origin,
         level: raw.level,
-        models: raw.models.clone(),
-        requests: raw.requests.clone().map_or_else(Vec::new, |Rates(rates)| rates),
+        models,
+        requests,
+        tokens,
+        in_flight: NonZeroUsize::new(raw.in_flight),
+        pace: pace?,
     })
-}
-
-fn models(key: &str, models: &[String], findings: &mut Findings<'_>) {
-    if models.is_empty() {
-        findings.fault(key, "is empty: this key may use nothing", "[\"*\"], or drop the key");
-    }
-    for (at, model) in models.iter().enumerate() {
-        if model.is_empty()
-            || model.contains(|letter: char| letter.is_whitespace() || letter.is_control())
-        {
-            let fix = "a pattern like \"llama-*\", without spaces";
-            findings.fault(&format!("{key}[{at}]"), "is not a pattern of a model", fix);
-        }
-    }
 }
 
 /// The digest of a forward key, and how the key may be shown.

@@ -15,6 +15,8 @@ use tokio::time::Instant;
 use super::beat::{Beat, COMMENT};
 use super::early::{Early, Told};
 use super::hold::{HELD_MOST, Held, Hold};
+use super::paced::Paced;
+use crate::pace::Pacer;
 use crate::retry::{self, Attempt, Failure, Policy, Verdict};
 use crate::route::Streaming;
 
@@ -25,6 +27,8 @@ pub(in crate::edge) struct Opening {
     pub(in crate::edge) chances: Chances,
     /// It is no stream but a refusal: held to its end, since its body says what kind of one.
     pub(in crate::edge) refusal: Option<Failure>,
+    /// How its events leave, if not as they come.
+    pub(in crate::edge) pacer: Option<Pacer>,
 }
 
 /// Whether another attempt would follow, should this one come to nothing.
@@ -44,6 +48,7 @@ pub(in crate::edge) struct Flow {
     opening: Option<Opening>,
     held: Option<HeldBack>,
     beat: Option<Beat>,
+    paced: Option<Paced>,
 }
 
 #[derive(Debug)]
@@ -92,6 +97,7 @@ impl Flow {
     pub(super) fn forget(&mut self) {
         self.held = None;
         self.opening = None;
+        self.paced = None;
         if matches!(self.early, Early::No) {
             self.beat = None;
         }
@@ -121,6 +127,31 @@ impl Flow {
         }
         self.note(&out, now);
         Ok(out)
+    }
+
+    /// Whether what is passed leaves in turn ([`Flow::queue`], [`Flow::take_turn`]).
+    pub(super) fn is_paced(&self) -> bool {
+        self.paced.is_some()
+    }
+
+    /// These were passed, and leave in turn.
+    pub(super) fn queue(&mut self, tasks: Vec<HttpTask>, now: Instant) {
+        if let Some(paced) = &mut self.paced {
+            paced.put(tasks, now);
+        }
+    }
+
+    /// Whose turn comes next, and when; `None` when all is out.
+    pub(super) fn turn(&self) -> Option<Instant> {
+        self.paced.as_ref()?.due()
+    }
+
+    /// What goes out in this turn.
+    pub(super) fn take_turn(&mut self, now: Instant) -> Vec<HttpTask> {
+        if let Some(beat) = &mut self.beat {
+            beat.sent(now);
+        }
+        self.paced.as_mut().map_or_else(Vec::new, Paced::take)
     }
 
     /// When [`Flow::overdue`] has something to say if nothing more comes.
@@ -178,7 +209,8 @@ impl Flow {
                 let held = HeldBack { head: Some(head), hold, chances, refusal: Some(why) };
                 return self.begin_refusal(held, why, end, out);
             }
-            Some(Opening { rules, chances, refusal: None }) if !end => {
+            Some(Opening { rules, chances, refusal: None, pacer }) if !end => {
+                self.paced = pacer.map(Paced::new);
                 let head = (!begun).then_some(head);
                 let hold = Hold::new(HELD_MOST, now + rules.hold.unwrap_or_default());
                 let held = HeldBack { head, hold, chances, refusal: None };

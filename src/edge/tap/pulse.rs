@@ -61,6 +61,8 @@ struct State {
     opening: Option<Opening>,
     /// A head of our own is out, and comments; another answer can still follow.
     comments_only: bool,
+    /// Of what came from the host, not all is out.
+    unsent: bool,
 }
 
 // === impl Cause ===
@@ -100,6 +102,7 @@ impl Pulse {
             anew: false,
             opening: None,
             comments_only: false,
+            unsent: false,
         };
         let total_by = arrived + limits.total;
         Self { limits, total_by, state: Mutex::new(state), cork: Cork::out() }
@@ -169,6 +172,16 @@ impl Pulse {
     /// Whether that is all.
     pub(in crate::edge) fn has_comments_only(&self) -> bool {
         self.state.lock().comments_only
+    }
+
+    /// Notes whether something of the answer still waits for its turn.
+    pub(in crate::edge) fn unsent(&self, so: bool) {
+        self.state.lock().unsent = so;
+    }
+
+    /// Whether something does.
+    pub(in crate::edge) fn has_unsent(&self) -> bool {
+        self.state.lock().unsent
     }
 
     /// Notes why the request ends.

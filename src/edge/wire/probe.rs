@@ -107,7 +107,7 @@ impl Probe {
         let address = timeout_at(until, self.host.address()).await.map_err(late)?;
         let address = address.ok_or("its name does not resolve")?;
         let way = self.wire.way(&self.host, false);
-        let mut peer = self.wire.peer(&self.host, address, &way);
+        let mut peer = self.wire.peer(&self.host, address, &way, None);
         limit(&mut peer, self.timeouts, self.timeouts.total);
         peer.options.max_h2_streams = 1;
         let connected = timeout_at(until, self.connector.get_http_session(&peer)).await;

@@ -1,26 +1,14 @@
 //! A tunnel through an HTTP proxy: CONNECT, and what may go wrong with it.
 //!
-//! Why our own: Pingora speaks CONNECT to a unix socket and an IP address only. It lets us make the
-//! connection ([`L4Connect`]), and pools what we give it like any other.
-//! The trap: Pingora's `connection_timeout` does not cover this, its `total_connection_timeout`
-//! does; `wire::limit` sets both.
+//! Why our own: Pingora speaks CONNECT to a unix socket and an IP address only.
 
-use std::io::ErrorKind;
-use std::net::SocketAddr;
-
-use async_trait::async_trait;
 use http::HeaderValue;
-use pingora::connectors::L4Connect;
-use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora::protocols::l4::stream::Stream;
 use pingora::{Error, ErrorType, OrErr, Result};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// The way to one target through the proxy that the peer's address names.
-///
-/// Its errors are of the types that a direct connection has (refused, no route), and
-/// `ConnectProxyFailure` where the proxy was reached and did not make the tunnel.
 #[derive(Debug)]
 pub(in crate::edge) struct Tunnel {
     target: String,
@@ -59,6 +47,17 @@ impl Tunnel {
         request
     }
 
+    /// Makes the tunnel, on a new connection to the proxy.
+    ///
+    /// # Errors
+    /// `ConnectProxyFailure`.
+    pub(super) async fn through(&self, mut proxy: TcpStream) -> Result<Stream> {
+        let rest = self.dig(&mut proxy).await?;
+        let mut stream = Stream::from(proxy);
+        stream.rewind(&rest);
+        Ok(stream)
+    }
+
     /// Asks for the tunnel. Gives back what came behind the proxy's word: it is the target's.
     async fn dig(&self, proxy: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Result<Vec<u8>> {
         let sent = proxy.write_all(&self.request()).await;
@@ -75,21 +74,6 @@ impl Tunnel {
                 None => return failed("the proxy answered CONNECT with no HTTP/1 head"),
             }
         }
-    }
-}
-
-#[async_trait]
-impl L4Connect for Tunnel {
-    async fn connect(&self, proxy: &PeerAddr) -> Result<Stream> {
-        let Some(proxy) = proxy.as_inet() else {
-            return Error::e_explain(ErrorType::InternalError, "a proxy is reached over TCP");
-        };
-        let reached = TcpStream::connect(proxy).await;
-        let mut socket = reached.map_err(|error| not_reached(error, *proxy))?;
-        let rest = self.dig(&mut socket).await?;
-        let mut stream = Stream::from(socket);
-        stream.rewind(&rest);
-        Ok(stream)
     }
 }
 
@@ -113,16 +97,6 @@ const BROKE_OFF: &str = "the proxy broke off without an answer to CONNECT";
 
 fn failed<T>(why: impl Into<pingora::ImmutStr>) -> Result<T> {
     Error::e_explain(ErrorType::ConnectProxyFailure, why)
-}
-
-fn not_reached(error: std::io::Error, proxy: SocketAddr) -> Box<Error> {
-    let etype = match error.kind() {
-        ErrorKind::ConnectionRefused => ErrorType::ConnectRefused,
-        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => ErrorType::ConnectNoRoute,
-        ErrorKind::TimedOut => ErrorType::ConnectTimedout,
-        _ => ErrorType::ConnectError,
-    };
-    Error::because(etype, format!("the proxy is not reached at {proxy}"), error)
 }
 
 /// The status of a head, if it is one of HTTP/1.

@@ -91,6 +91,13 @@ impl Way {
         }
     }
 
+    pub(super) fn tunnel(&self) -> Option<Arc<Tunnel>> {
+        match self {
+            Self::Tunnel(tunnel) => Some(Arc::clone(tunnel)),
+            Self::Straight | Self::Relay(_) => None,
+        }
+    }
+
     /// What tells its connections from those of the other ways of the same upstream.
     pub(super) fn mark(&self, host: &Host) -> u64 {
         let at = host.at as u64 + 1;

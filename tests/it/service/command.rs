@@ -74,7 +74,7 @@ async fn a_wrong_configuration_is_told_whole() {
 
 #[tokio::test]
 async fn a_good_configuration_is_called_so() {
-    let site = Site::of(&Conf::to_hosts(&[NOBODY]).table("requests = \"60/minute\""));
+    let site = Site::of(&Conf::to_hosts(&[NOBODY]).table("requests = \"0/minute\""));
     let path = site.conf().display().to_string();
     for args in [vec!["check"], vec!["check", "--config", &path]] {
         let said = site.run(&args).await;

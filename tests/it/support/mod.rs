@@ -10,7 +10,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 pub(crate) mod certs;
@@ -49,6 +49,23 @@ pub(crate) async fn promptly(
         }
     }
     panic!("{what}: never within {bound:?}, but {times:?}");
+}
+
+/// A host that takes no connection and refuses none: its queue is full.
+pub(crate) struct Deaf {
+    pub(crate) addr: SocketAddr,
+    _queue: (TcpListener, TcpStream),
+}
+
+impl Deaf {
+    pub(crate) async fn start() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let first = TcpStream::connect(addr).await.unwrap();
+        Self { addr, _queue: (listener, first) }
+    }
 }
 
 /// An address where nobody listens: a connection to it is refused at once.

@@ -40,6 +40,7 @@ fn flow(last: bool, hold: Option<Duration>) -> Flow {
         rules,
         chances: Chances { policy: Arc::new(policy), facts },
         refusal: None,
+        pacer: None,
     });
     flow
 }
