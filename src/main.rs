@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use aifd::config::{self, Config, Listen};
+use aifd::config::{self, Config, Faults, Listen, compat};
 use aifd::console::{self, Console};
 use aifd::convert;
 use aifd::demo;
@@ -46,7 +46,8 @@ enum Command {
 
 #[derive(Args)]
 struct Source {
-    /// The configuration file [default: ./aifd.toml, else /etc/aifd/aifd.toml].
+    /// The configuration file [default: ./aifd.toml, else /etc/aifd/aifd.toml, else what
+    /// openai-forward reads: ./.env and the environment].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -105,10 +106,11 @@ fn main() -> ExitCode {
     let code = match cli.command {
         Command::Run(run) => serve(&run, &console),
         Command::Check(source) => {
-            load(&source).map_or_else(|code| code, |(config, path)| check(&config, &path))
+            load(&source).map_or_else(|code| code, |it| check(&it.config, &it.path))
         }
         Command::Config(source) => {
-            load(&source).map_or_else(|code| code, |(config, _)| say(&config::show(&config)))
+            let text = |it: Loaded| it.preface + &config::show(&it.config);
+            load(&source).map_or_else(|code| code, |it| say(&text(it)))
         }
         Command::Convert(args) => convert_logs(args),
         Command::Demo(demo) => show(&demo),
@@ -124,24 +126,35 @@ fn check(config: &Config, path: &Path) -> ExitCode {
     say(&format!("{}: good\n", path.display()))
 }
 
-fn load(source: &Source) -> Result<(Config, PathBuf), ExitCode> {
+/// A configuration, where it came from, and what to say before it when it is shown.
+struct Loaded {
+    config: Config,
+    path: PathBuf,
+    preface: String,
+}
+
+fn load(source: &Source) -> Result<Loaded, ExitCode> {
     let found = source
         .config
         .clone()
         .or_else(|| PLACES.iter().map(PathBuf::from).find(|place| place.exists()));
-    let Some(path) = found else {
+    let wrong = |faults: Faults| complain(faults.to_string().trim_end(), WRONG);
+    if let Some(path) = found {
+        let config = config::load(&path).map_err(wrong)?;
+        return Ok(Loaded { config, path, preface: String::new() });
+    }
+    let Some(found) = compat::find(Path::new("."), &|name| std::env::var(name).ok()) else {
         let places = PLACES.join(" or ");
         let text = format!("no configuration: write {places}, or give one with --config FILE");
         return Err(complain(&text, WRONG));
     };
-    match config::load(&path) {
-        Ok(config) => Ok((config, path)),
-        Err(faults) => Err(complain(faults.to_string().trim_end(), WRONG)),
-    }
+    let found = found.map_err(wrong)?;
+    let preface = found.to_set();
+    Ok(Loaded { config: found.config, path: found.source.into(), preface })
 }
 
 fn serve(run: &Run, console: &Console) -> ExitCode {
-    let (mut config, path) = match load(&run.source) {
+    let Loaded { mut config, path, .. } = match load(&run.source) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };

@@ -7,6 +7,7 @@ mod admin;
 mod admit;
 mod again;
 mod body;
+mod compat;
 mod conf;
 mod convert;
 mod failure;
