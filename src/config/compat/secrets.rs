@@ -117,7 +117,7 @@ pub(super) fn level_models(words: &mut Words<'_, '_, '_>) -> Vec<(u32, Vec<Strin
     let mut levels = Vec::new();
     for (level, models) in words.map("LEVEL_MODELS", MODELS) {
         let Ok(number) = level.trim().parse::<u32>() else {
-            words.wrong(&label, &level, "is not a level", MODELS);
+            words.wrong_secret(&label, "has a level that is no number", MODELS);
             continue;
         };
         let models = words.items(&format!("{label}.{level}"), &models);

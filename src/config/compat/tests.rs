@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use crate::config::compat::{Forward, Found, find};
 use crate::config::{Kind, Strategy};
 
@@ -240,4 +242,60 @@ fn a_zone_that_there_is_not_is_told() {
         Err(faults) => faults.to_string(),
     };
     assert!(told.contains("TZ"), "{told}");
+}
+
+#[test]
+fn a_key_in_the_wrong_place_is_not_told() {
+    let found = yaml("timeout: 5\nsk-secret-key: 1\napi_key: {fk-secret-key: 0, colour: 1}\n");
+    let expected = [
+        "••••: unknown key, left out",
+        "api_key.••••: unknown key, left out",
+        "api_key.colour: unknown key, left out",
+    ];
+    assert_eq!(found.config.notices, expected);
+}
+
+#[test]
+fn what_is_deep_is_refused_and_nothing_falls_over() {
+    let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("openai-forward-config.yaml", format!("forward: {deep}\n")),
+        (".env", format!("FORWARD_CONFIG={deep}\n")),
+    ] {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        let faults = find(folder.path(), &|_| None).unwrap().unwrap_err();
+        assert_eq!(faults.faults.len(), 1, "{faults}");
+        fs::remove_file(path).unwrap();
+    }
+}
+
+const SEEDS: [&str; 4] = [
+    include_str!("../../../tests/golden/compat/lists.env"),
+    include_str!("../../../tests/golden/compat/json.env"),
+    include_str!("../../../tests/golden/compat/faults.env"),
+    include_str!("../../../tests/golden/compat/yaml.yaml"),
+];
+
+proptest! {
+    /// Whatever is cut out of a configuration: no panic, and a refusal names a fault.
+    #[test]
+    fn no_text_panics(
+        seed in 0..SEEDS.len(),
+        from in 0..2000_usize,
+        length in 0..60_usize,
+        put in "[\\[\\]{}\"':,=\n 0-9a-]{0,4}",
+    ) {
+        let text = SEEDS[seed];
+        let kept = |range: std::ops::Range<usize>| text.get(range).unwrap_or_default();
+        let from = from % text.len();
+        let text = format!("{}{put}{}", kept(0..from), kept((from + length).min(text.len())..text.len()));
+        let folder = tempfile::tempdir().unwrap();
+        let name = if seed == 3 { "openai-forward-config.yaml" } else { ".env" };
+        fs::write(folder.path().join(name), &text).unwrap();
+        if let Some(Err(faults)) = find(folder.path(), &|_| None) {
+            prop_assert!(!faults.faults.is_empty());
+        }
+    }
 }

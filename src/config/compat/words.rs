@@ -61,11 +61,14 @@ impl<'s> Words<'s, '_, '_> {
         }
     }
 
-    /// Texts with commas or spaces between them, or a list.
+    /// Texts with commas between them (blanks, if there is no comma), or a list.
     pub(super) fn list(&mut self, name: &str) -> Vec<String> {
         let Some(given) = self.get(name) else { return Vec::new() };
         let parts = |text: &str| -> Vec<String> {
-            let parts = text.split(|letter: char| letter == ',' || letter.is_whitespace());
+            // The first versions had blanks between keys; with commas a part may have blanks in it.
+            let comma = text.contains(',');
+            let between = |letter: char| if comma { letter == ',' } else { letter.is_whitespace() };
+            let parts = text.split(between).map(str::trim);
             parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
         };
         match &given.said {
