@@ -10,8 +10,10 @@ use aifd::config::{Key, Kind, Route};
 use aifd::route::Routes;
 use aifd::secret::KeyDigest;
 use aifd::user::Users;
+use aifd::wire::cost::Cost;
+use aifd::wire::meter::Meter;
 use aifd::wire::sse::{Splitter, data};
-use aifd::wire::{delta, peek};
+use aifd::wire::{delta, peek, usage};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -36,6 +38,16 @@ fn stream(c: &mut Criterion) {
             });
         });
     });
+    group.bench_function("split, read and count", |b| {
+        b.iter(|| {
+            let mut meter = Meter::stream();
+            meter.push(black_box(&piece));
+            black_box(meter.finish())
+        });
+    });
+    group.bench_function("look for usage alone", |b| {
+        b.iter(|| (0..100).filter(|_| usage::is_only_usage(black_box(event.as_bytes()))).count());
+    });
     group.finish();
 }
 
@@ -49,6 +61,19 @@ fn body(c: &mut Criterion) {
         group.throughput(Throughput::Bytes(body.len() as u64));
         group
             .bench_function("peek", |b| b.iter(|| peek::peek(black_box(body.as_bytes())).unwrap()));
+        let ask = peek::peek(body.as_bytes()).unwrap();
+        group.bench_function("cost", |b| b.iter(|| Cost::of(&ask, black_box(body.as_bytes()))));
+        group.bench_function("ask for usage", |b| {
+            b.iter(|| usage::ask(black_box(body.as_bytes())));
+        });
+        let whole = Bytes::from(body.clone());
+        group.bench_function("count as an answer", |b| {
+            b.iter(|| {
+                let mut meter = Meter::body();
+                meter.push(black_box(&whole));
+                black_box(meter.finish())
+            });
+        });
         group.finish();
     }
 }

@@ -14,7 +14,7 @@
 //! 5  server                      builds the rooms, opens the listeners, probes, drains; sees all of Config
 //! 4  edge                        TIME: what happens to a request, phase by phase
 //!    admin                       the second listener: health, metrics, status
-//! 3  user route retry pool pace chatlog
+//! 3  user limit route retry pool pace chatlog
 //! 2  config                      raw (serde) -> check (every rule, all faults at once) -> Config
 //! 1  wire refusal metrics secret drain clock pyrepr
 //! ```
@@ -25,6 +25,7 @@
 //! client ─► edge/mod.rs      (Pingora's hooks, one stage each)
 //!  request_filter            admit: address, own endpoints, key ─► user
 //!                            steer::aim: path ─► route
+//!                            may: all limits, at once ─► limit, pace
 //!                            hear: the body, held ─► wire::peek; the tap goes in
 //!  upstream_peer             steer::peer: route ─► pool ─► host, address      ◄─┐ again
 //!  fail_to_connect, error_while_proxy                        steer ─► retry    ─┘
@@ -39,6 +40,7 @@
 //! # What it never does
 //!
 //! - It never parses and writes again a byte that nobody has to change.
+//! - It never admits one request more than a limit says, nor charges one that it refuses.
 //! - It never tries again after the first content of an answer has gone to the client.
 //! - It never takes an upstream's address, or its key's way, from a request.
 //! - It never lets a broken answer end clean, nor logs it as whole.
@@ -56,6 +58,7 @@ pub mod admin;
 pub mod edge;
 // floor 3
 pub mod chatlog;
+pub mod limit;
 pub mod pace;
 pub mod pool;
 pub mod retry;
@@ -76,9 +79,14 @@ pub mod wire {
     //! Why apart from every room: all of them need it and it needs none of them.
 
     pub mod after;
+    pub mod cost;
     pub mod delta;
     mod fields;
+    pub mod meter;
     pub mod peek;
     mod quick;
+    mod scan;
     pub mod sse;
+    pub mod tally;
+    pub mod usage;
 }

@@ -21,6 +21,8 @@ pub struct Metrics {
     host_in_flight: IntGaugeVec,
     host_up: IntGaugeVec,
     queue_length: IntGaugeVec,
+    refused: IntCounterVec,
+    limit_counters: IntGauge,
     log_records: IntGauge,
     log_bytes: IntGauge,
     log_dropped: IntCounter,
@@ -107,6 +109,8 @@ impl Default for Metrics {
                 "Requests that wait for a place at a host",
                 &["upstream"],
             ),
+            refused: counters("refused_total", "Answers of aifd's own, by their code", &["code"]),
+            limit_counters: gauge("limit_counters", "Counters that limits have in memory"),
             log_records: gauge("chat_log_queue_records", "Records that wait for the disk"),
             log_bytes: gauge("chat_log_queue_bytes", "Bytes that wait for the disk"),
             log_dropped: IntCounter::new(
@@ -122,7 +126,7 @@ impl Default for Metrics {
 
 impl Metrics {
     fn register(&self) {
-        let all: [Box<dyn prometheus::core::Collector>; 12] = [
+        let all: [Box<dyn prometheus::core::Collector>; 14] = [
             Box::new(self.requests.clone()),
             Box::new(self.in_flight.clone()),
             Box::new(self.first_token.clone()),
@@ -132,6 +136,8 @@ impl Metrics {
             Box::new(self.host_in_flight.clone()),
             Box::new(self.host_up.clone()),
             Box::new(self.queue_length.clone()),
+            Box::new(self.refused.clone()),
+            Box::new(self.limit_counters.clone()),
             Box::new(self.log_records.clone()),
             Box::new(self.log_bytes.clone()),
             Box::new(self.log_dropped.clone()),
@@ -163,6 +169,16 @@ impl Metrics {
             in_flight: self.host_in_flight.with_label_values(&[upstream, host]),
             up: self.host_up.with_label_values(&[upstream, host]),
         }
+    }
+
+    /// Counts an answer of aifd's own; `code` is one of a few literals.
+    pub fn refused(&self, code: &'static str) {
+        self.refused.with_label_values(&[code]).inc();
+    }
+
+    /// Notes how many counters the limiter has.
+    pub fn note_limits(&self, counters: usize) {
+        self.limit_counters.set(i64::try_from(counters).unwrap_or(i64::MAX));
     }
 
     /// Takes over how many requests wait for an upstream.

@@ -3,6 +3,7 @@
 //! Why one type: rooms decide, `edge/reply.rs` alone writes; the shape is OpenAI's error object
 //! (`{"error":{"message","type","param","code"}}`, API reference, "Error codes").
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -26,6 +27,7 @@ pub struct Refusal {
 
 const INVALID: &str = "invalid_request_error";
 const SERVER: &str = "server_error";
+const LIMITED: &str = "rate_limit_exceeded";
 const FLOOD: &str = "too_many_unknown_keys";
 
 /// `value` for people: at most 100 characters, so that nobody's megabyte comes back.
@@ -106,6 +108,46 @@ impl Refusal {
     pub fn ambiguous_key() -> Self {
         let message = "The request carries more than one API key: send exactly one.";
         Self::invalid(401, "invalid_api_key", message)
+    }
+
+    // --- how much ---
+
+    /// One request too many for a limit.
+    #[must_use]
+    pub fn requests(limit: &impl Display, wait: Option<Duration>) -> Self {
+        let message = format!("Your limit of requests is reached: {limit}. Try again later.");
+        Self { retry_after: wait, ..Self::new(429, "requests", LIMITED, message) }
+    }
+
+    /// Too many tokens for a limit.
+    #[must_use]
+    pub fn tokens(limit: &impl Display, wait: Option<Duration>) -> Self {
+        let message = format!("Your limit of tokens is reached: {limit}. Try again later.");
+        Self { retry_after: wait, ..Self::new(429, "tokens", LIMITED, message) }
+    }
+
+    /// More tokens than a limit ever lets through.
+    #[must_use]
+    pub fn too_many_tokens(limit: &impl Display, tokens: u64) -> Self {
+        let message = format!(
+            "The request is too large for your limit of tokens, {limit}: it may take {tokens}. \
+             Send less, or ask for fewer with `max_tokens`."
+        );
+        Self::new(429, "tokens", LIMITED, message)
+    }
+
+    /// As many requests of one key are under way as may be.
+    #[must_use]
+    pub fn in_flight(most: usize) -> Self {
+        let message = format!("{most} requests of yours are under way, and no more may be.");
+        Self::new(429, "requests", LIMITED, message).again_in(Duration::from_secs(1))
+    }
+
+    /// The limits cannot be asked, and nobody is let in without.
+    #[must_use]
+    pub fn no_limiter() -> Self {
+        let message = "Your limits cannot be checked at the moment: try again shortly.";
+        Self::server(503, "limits_unavailable", message).again_in(Duration::from_secs(1))
     }
 
     /// Too many requests from one address, none of them with a known key.

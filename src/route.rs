@@ -3,6 +3,7 @@
 //! Why the border: a plain string prefix would let `/p.1:19102/x` or `/openaix` reach hosts and
 //! paths that nobody configured, with a real key in hand.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,6 +107,18 @@ pub fn refuse_path(path: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// A path as whoever reads it next may understand it: decoded, and every run of `/` one. For what is
+/// decided by path without being part of it: `/v1/%63hat` must not have a limit of its own.
+#[must_use]
+pub fn plain_path(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') && !path.contains("//") {
+        return Cow::Borrowed(path);
+    }
+    let mut plain = percent_decoded(path.as_bytes());
+    plain.dedup_by(|next, last| *next == b'/' && *last == b'/');
+    Cow::Owned(String::from_utf8_lossy(&plain).into_owned())
+}
+
 fn percent_decoded(path: &[u8]) -> Vec<u8> {
     let hex = |byte: u8| (byte as char).to_digit(16);
     let mut decoded = Vec::with_capacity(path.len());
@@ -181,6 +194,20 @@ mod tests {
             assert!(refuse_path(bad).is_err(), "{bad}");
         }
         assert!(refuse_path("/a%00b").is_err() && refuse_path("/a%0d%0ab").is_err());
+    }
+
+    #[test]
+    fn a_path_has_one_plain_form() {
+        for (path, plain) in [
+            ("/v1/chat", "/v1/chat"),
+            ("/v1/%63hat", "/v1/chat"),
+            ("//v1///chat/", "/v1/chat/"),
+            ("/v1%2fchat", "/v1/chat"),
+            ("/v1/%", "/v1/%"),
+            ("/v1/%ff", "/v1/\u{fffd}"),
+        ] {
+            assert_eq!(plain_path(path), plain);
+        }
     }
 
     proptest! {

@@ -2,6 +2,7 @@
 //!
 //! Why axum: it is not a proxy's path, and a well-kept router beats our own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::chatlog::ChatLog;
 use crate::drain::Drain;
+use crate::limit::{KeyId, Limiter};
 use crate::metrics::{LogState, Metrics};
 use crate::pool::{HostState, HostView, Upstream};
 use crate::secret::Secret;
@@ -28,6 +30,8 @@ pub struct Admin {
     pub token: Option<Secret>,
     /// Whose keys are known.
     pub users: Arc<Users>,
+    /// How much each of them may do.
+    pub limiter: Limiter,
     /// The upstreams and their hosts.
     pub upstreams: Arc<[Upstream]>,
     /// All counters.
@@ -70,6 +74,13 @@ impl Admin {
         })
     }
 
+    /// Requests under way of the keys that have a limit of them, where there are any.
+    fn busy_keys(&self) -> BTreeMap<&str, usize> {
+        let users = self.users.each();
+        let busy = users.map(|user| (&*user.name, self.limiter.in_flight(KeyId(user.place))));
+        busy.filter(|(_, in_flight)| *in_flight > 0).collect()
+    }
+
     fn status(&self) -> Value {
         let log = self.log_state();
         let upstreams: Vec<Value> = self.upstreams.iter().map(upstream_status).collect();
@@ -80,6 +91,7 @@ impl Admin {
             "in_flight": self.drain.under_way(),
             "upstreams": upstreams,
             "keys": self.users.names(),
+            "limits": { "counters": self.limiter.counters(), "in_flight": self.busy_keys() },
             "chat_log": {
                 "on": self.chat_log.is_some(),
                 "queued_records": log.records,
@@ -140,6 +152,7 @@ async fn status(State(admin): State<Admin>) -> Json<Value> {
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
     admin.metrics.note_log(admin.log_state());
+    admin.metrics.note_limits(admin.limiter.counters());
     for upstream in admin.upstreams.iter() {
         admin.metrics.note_queue(&upstream.name, upstream.queued());
         for host in upstream.hosts() {

@@ -4,6 +4,7 @@
 //! The trap: a rule that says "inf" lets everything through, one that says nothing of requests leaves
 //! them to the limit for all.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -95,6 +96,25 @@ pub struct Pace {
     pub rate: Rate,
     /// How many may go out at once after a pause; at least 1.
     pub burst: u32,
+}
+
+// === impl LimitRule ===
+
+impl LimitRule {
+    /// Whether it is for a path and a level. The first one in the order of [`LimitRule::rank`] that
+    /// is counts.
+    #[must_use]
+    pub fn applies(&self, path: &str, level: u32) -> bool {
+        let rest = path.strip_prefix(self.path.trim_end_matches('/'));
+        let within = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        within && self.level.is_none_or(|own| own == level)
+    }
+
+    /// The longest path first, and with a level before without.
+    #[must_use]
+    pub fn rank(&self) -> impl Ord + use<> {
+        (Reverse(self.path.trim_end_matches('/').len()), self.level.is_none())
+    }
 }
 
 // === impl Pace ===

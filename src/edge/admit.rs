@@ -59,7 +59,14 @@ impl Edge {
         }
         known?;
         aimed?;
+        let by_tokens = ctx.caller.user.as_ref().is_some_and(|user| user.tokens_limited);
+        if !by_tokens {
+            self.may(session, ctx).await?;
+        }
         self.hear(session, ctx).await?;
+        if by_tokens {
+            self.may(session, ctx).await?;
+        }
         Ok(true)
     }
 
@@ -81,7 +88,6 @@ impl Edge {
             .find_map(|(header, key)| self.users.find(key).map(|user| (header, user)));
         if let Some((header, user)) = known {
             ctx.caller.key_header = Some(header);
-            ctx.caller.pace = user.pace;
             ctx.caller.user = Some(user);
             return Ok(());
         }

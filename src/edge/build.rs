@@ -8,7 +8,9 @@ use super::wire::Wire;
 use crate::chatlog::ChatLog;
 use crate::config::{self, Access, Rate, RetryOn, Server};
 use crate::drain::Drain;
+use crate::limit::Limiter;
 use crate::metrics::{Metrics, RouteMetrics};
+use crate::pace::Paces;
 use crate::pool::Upstream;
 use crate::retry::{On, Policy};
 use crate::route::Routes;
@@ -21,6 +23,8 @@ pub struct Edge {
     /// `None` when it is off.
     pub(super) shield: Option<Shield>,
     pub(super) users: Arc<Users>,
+    pub(super) limiter: Limiter,
+    pub(super) paces: Paces,
     pub(super) routes: Routes,
     /// By the route's index.
     pub(super) counters: Vec<RouteMetrics>,
@@ -32,6 +36,7 @@ pub struct Edge {
     /// By the upstream's index.
     pub(super) policies: Vec<Arc<Policy>>,
     pub(super) chat_log: Option<ChatLog>,
+    pub(super) metrics: Metrics,
     pub(super) bodies: Bodies,
     pub(super) drain: Drain,
 }
@@ -46,6 +51,10 @@ pub struct Rooms {
     pub shield: Option<Rate>,
     /// Whose keys are known.
     pub users: Arc<Users>,
+    /// How much each of them may do.
+    pub limiter: Limiter,
+    /// How fast streams may go.
+    pub paces: Paces,
     /// Which path goes where.
     pub routes: Routes,
     /// The upstreams, in the order of the configuration.
@@ -79,11 +88,14 @@ impl Edge {
             access: rooms.access,
             shield: rooms.shield.map(Shield::new),
             users: rooms.users,
+            limiter: rooms.limiter,
+            paces: rooms.paces,
             routes: rooms.routes,
             upstreams: rooms.upstreams,
             wires,
             policies: sections.iter().map(|section| Arc::new(policy(&section.retry))).collect(),
             chat_log: rooms.chat_log,
+            metrics: rooms.metrics.clone(),
             drain: rooms.drain,
         })
     }

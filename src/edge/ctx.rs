@@ -1,4 +1,4 @@
-//! What one request remembers between its phases: eight fields, each made by its own phase.
+//! What one request remembers between its phases: nine fields, each made by its own phase.
 //!
 //! Why so few: nothing is kept "for the log"; `settle` asks these. What must be given back (the
 //! count of requests under way, a place at a host, bytes of body memory, the log record) is given
@@ -16,6 +16,7 @@ use prometheus::IntGauge;
 use tokio::time::Instant;
 
 use super::hear::Heard;
+use super::may::Allowance;
 use super::relay::Answer;
 use super::steer::Attempts;
 use super::tap::Handle;
@@ -31,6 +32,7 @@ use crate::user::User;
 /// One request, from its head to its log line.
 pub struct Ctx {
     pub(super) caller: Caller,
+    pub(super) allowance: Allowance,
     pub(super) aim: Option<Aim>,
     pub(super) heard: Heard,
     pub(super) attempts: Attempts,
@@ -100,6 +102,7 @@ impl Ctx {
                 _under_way: under_way,
             },
             caller: Caller::default(),
+            allowance: Allowance::default(),
             aim: None,
             heard: Heard::default(),
             attempts: Attempts::default(),

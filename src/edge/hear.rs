@@ -21,7 +21,9 @@ use super::{Edge, relay, tap};
 use crate::config::{Kind, Server};
 use crate::refusal::Refusal;
 use crate::user::User;
+use crate::wire::cost::Cost;
 use crate::wire::peek::{self, Ask};
+use crate::wire::usage::{self, Wish};
 
 /// Memory for held bodies, shared by all requests.
 pub(super) struct Bodies(Arc<Semaphore>);
@@ -32,6 +34,8 @@ pub(super) struct Heard {
     pub(super) ask: Ask,
     /// The body, when it is held.
     pub(super) body: Option<Bytes>,
+    /// The host is asked for usage that the client did not ask for.
+    pub(super) usage_is_ours: bool,
     _memory: Option<OwnedSemaphorePermit>,
 }
 
@@ -76,6 +80,7 @@ impl Edge {
                 go_on(session).await;
                 ctx.heard = self.bodies.read(session, &self.server).await?;
                 understand(ctx, json)?;
+                reckon(ctx);
                 Body::Held(ctx.heard.body.clone().unwrap_or_default())
             }
         };
@@ -141,7 +146,7 @@ fn media_type(headers: &HeaderMap) -> Option<String> {
     (!media.is_empty()).then_some(media)
 }
 
-fn content_length(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     if headers.contains_key(TRANSFER_ENCODING) {
         return None;
     }
@@ -168,6 +173,24 @@ fn understand(ctx: &mut Ctx, json: bool) -> Result<(), Refusal> {
         entry.asked(body.clone(), ask.model.as_deref(), ask.stream);
     }
     Ok(())
+}
+
+/// Estimates what a call will cost whose caller's tokens are limited, and asks its host to tell.
+fn reckon(ctx: &mut Ctx) {
+    if !ctx.caller.user.as_deref().is_some_and(|user| user.tokens_limited) {
+        return;
+    }
+    let Heard { ask, body, usage_is_ours, .. } = &mut ctx.heard;
+    let Some(body) = body else { return };
+    ctx.allowance.cost = Some(Cost::of(ask, body));
+    let path = ctx.aim.as_ref().map_or("", |aim| aim.rest.as_str());
+    if ask.stream
+        && path.split('?').next().is_some_and(|path| path.ends_with("/completions"))
+        && let Wish::Ours(edited) = usage::ask(body)
+    {
+        *body = Bytes::from(edited);
+        *usage_is_ours = true;
+    }
 }
 
 fn is_limited(ctx: &Ctx) -> bool {

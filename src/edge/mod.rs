@@ -3,7 +3,7 @@
 //! Why so thin: Pingora decides the order (it is printed by the hook-order test); what is done in
 //! each phase stands in the file of that phase. Here is no header name, no arithmetic, no `if`.
 //!
-//! - `admit`: who calls, and may they (`shield`). `hear`: what they ask (the body). `steer`: where it goes.
+//! - `admit`: who calls (`shield`). `may`: how much. `hear`: what they ask. `steer`: where it goes.
 //! - `shape`: headers to and from the upstream. `relay`: the answer on its way to the client.
 //! - `again`: which ends of an attempt are the host's fault, and what follows from them.
 //! - `settle`: how it ended. `reply`: aifd's own answers. `tap`: the client's session.
@@ -15,6 +15,7 @@ mod ctx;
 mod ended;
 mod front;
 mod hear;
+mod may;
 mod prompt;
 mod relay;
 mod reply;
@@ -126,11 +127,11 @@ impl ProxyHttp for Edge {
         &self,
         _: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        end: bool,
         ctx: &mut Ctx,
     ) -> Result<Option<std::time::Duration>> {
         again::refused(body.as_ref(), ctx);
-        relay::piece(body.as_ref(), ctx);
+        relay::piece(body, end, ctx);
         Ok(None)
     }
 

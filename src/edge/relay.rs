@@ -6,7 +6,8 @@
 use bytes::Bytes;
 use http::Version;
 use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, TRANSFER_ENCODING,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
+    TRANSFER_ENCODING,
 };
 use pingora::Result;
 use pingora::http::ResponseHeader;
@@ -14,6 +15,7 @@ use pingora::proxy::Session;
 use tokio::time::Duration;
 
 use super::ctx::Ctx;
+use super::may::metered::Metered;
 use super::shape::{X_REQUEST_ID, for_version};
 use super::tap::flow::Flow;
 use crate::refusal::Refusal;
@@ -66,6 +68,14 @@ pub(super) fn head(session: &Session, response: &mut ResponseHeader, ctx: &mut C
     if let Some(entry) = &mut ctx.entry {
         entry.head(response.status.as_u16(), media, coding);
     }
+    ctx.allowance.tell(response)?;
+    if ctx.allowance.cost.is_some() && response.status.is_success() {
+        let ours = ctx.heard.usage_is_ours;
+        ctx.allowance.metered = Some(Metered::new(ctx.answer.stream, ours));
+        if ours && ctx.answer.stream {
+            response.remove_header(&CONTENT_LENGTH);
+        }
+    }
     if ctx.answer.stream && !response.headers.contains_key(&X_ACCEL_BUFFERING) {
         // An nginx in front would collect the stream otherwise.
         response.insert_header(X_ACCEL_BUFFERING, "no")?;
@@ -113,16 +123,20 @@ pub(super) fn is_stream(headers: &HeaderMap) -> bool {
 }
 
 /// Notes one piece of the answer's body.
-pub(super) fn piece(piece: Option<&Bytes>, ctx: &mut Ctx) {
-    let Some(piece) = piece.filter(|piece| !piece.is_empty()) else {
+pub(super) fn piece(body: &mut Option<Bytes>, end: bool, ctx: &mut Ctx) {
+    let piece = body.as_ref().filter(|piece| !piece.is_empty());
+    if let (Some(piece), Some(entry)) = (piece, &mut ctx.entry) {
+        entry.chunk(piece);
+    }
+    if let Some(metered) = &mut ctx.allowance.metered {
+        metered.pass(body, end);
+    }
+    let Some(piece) = body.as_ref().filter(|piece| !piece.is_empty()) else {
         return;
     };
     ctx.stage("piece");
     let since = ctx.visit.arrived.elapsed();
     ctx.answer.note(piece, since);
-    if let Some(entry) = &mut ctx.entry {
-        entry.chunk(piece);
-    }
 }
 
 // === impl Answer ===

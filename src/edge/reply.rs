@@ -7,31 +7,46 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use tokio::time::timeout;
 
 use super::ctx::Ctx;
+use super::hear::content_length;
 use super::shape::X_REQUEST_ID;
 use crate::refusal::Refusal;
 
-/// How long, and how much of, an unread body is still read after a refusal.
+/// The wait exactly, for OpenAI's clients.
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+/// Theirs too.
+const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// How long, and how much of, an unread body is still read for a refusal.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_MOST: usize = 8 * 1024 * 1024;
+/// A body of so many bytes is read before it is refused.
+const READ_FIRST: u64 = 64 * 1024;
 
 /// Writes a refusal before anything went upstream. The request is over (`Ok(true)`).
 pub(super) async fn refuse(session: &mut Session, ctx: &mut Ctx, refusal: Refusal) -> Result<bool> {
-    let is_flood = refusal.is_flood();
-    if is_flood {
+    if refusal.is_flood() {
         // Not another byte is read from such a one.
         session.set_keepalive(None);
+        write(session, ctx, &refusal).await;
+        return Ok(true);
+    }
+    // An answer before the end of the body would be the last one on the connection.
+    let headers = &session.req_header().headers;
+    let is_small = content_length(headers).is_some_and(|length| length <= READ_FIRST);
+    if is_small && !headers.contains_key(EXPECT) {
+        linger(session).await;
     }
     write(session, ctx, &refusal).await;
-    if !is_flood && !session.is_body_done() {
-        let _ = timeout(LINGER, swallow(session)).await;
-    }
+    linger(session).await;
     Ok(true)
 }
 
@@ -76,6 +91,10 @@ fn head(refusal: &Refusal) -> Result<ResponseHeader> {
     }
     if let Some(wait) = refusal.retry_after {
         head.insert_header(RETRY_AFTER, wait.as_secs_f64().ceil().max(1.0).to_string())?;
+        head.insert_header(RETRY_AFTER_MS, wait.as_nanos().div_ceil(1_000_000).to_string())?;
+    } else if refusal.status == 429 {
+        // No time will help, and OpenAI's clients would try again.
+        head.insert_header(X_SHOULD_RETRY, "false")?;
     }
     Ok(head)
 }
@@ -89,6 +108,7 @@ async fn send(
     head.insert_header(CONTENT_LENGTH, body.len())?;
     head.insert_header(X_REQUEST_ID, ctx.visit.id.as_str())?;
     let bare = session.req_header().method == Method::HEAD;
+    ctx.allowance.tell(&mut head)?;
     let status = head.status.as_u16();
     session.write_response_header(Box::new(head), bare).await?;
     ctx.answer.status = Some(status);
@@ -101,6 +121,12 @@ async fn send(
     }
     ctx.answer.bytes = body.len() as u64;
     session.write_response_body(Some(body), true).await
+}
+
+async fn linger(session: &mut Session) {
+    if !session.is_body_done() {
+        let _ = timeout(LINGER, swallow(session)).await;
+    }
 }
 
 async fn swallow(session: &mut Session) {

@@ -56,6 +56,7 @@ impl Edge {
         ctx.attempts.line = None;
         take_tap_out(session, ctx);
         let ended = ctx.ended(error, answered(&session.downstream_session));
+        ctx.settle_tokens(ended);
         self.count(session, ctx);
         access_line(session, ctx, ended);
         if let Some(mut entry) = ctx.entry.take() {
@@ -73,6 +74,9 @@ impl Edge {
     fn count(&self, session: &Session, ctx: &Ctx) {
         let counters = self.route_counters(ctx);
         counters.finished(ctx.answer.status);
+        if let Some(code) = ctx.answer.refused {
+            self.metrics.refused(code);
+        }
         counters.duration.observe(ctx.visit.arrived.elapsed().as_secs_f64());
         counters.bytes_out.inc_by(ctx.answer.bytes);
         counters.bytes_in.inc_by(session.body_bytes_read() as u64);
@@ -93,6 +97,15 @@ impl Edge {
 
     pub(super) fn host_counters(&self, upstream: usize, host: &Host) -> &HostMetrics {
         &self.wires[upstream].hosts[host.at]
+    }
+}
+
+impl Ctx {
+    /// A call that no host took costs no tokens; one that a host took costs its prompt at least.
+    fn settle_tokens(&mut self, ended: Ended) {
+        let refused = self.answer.status.is_some_and(|status| status >= 400);
+        let was_taken = self.attempts.begun.is_some() && !refused;
+        self.allowance.settle(self.caller.user.as_deref(), was_taken, ended == Ended::Done);
     }
 }
 

@@ -73,8 +73,8 @@ pub(super) fn outbound(
     if !request.headers.contains_key(&X_REQUEST_ID) {
         request.insert_header(X_REQUEST_ID, ctx.visit.id.as_str())?;
     }
-    if ctx.entry.is_some() {
-        // What goes into the chat log must be readable.
+    if ctx.entry.is_some() || ctx.allowance.cost.is_some() {
+        // What goes into the chat log, or is counted, must be readable.
         request.remove_header(&ACCEPT_ENCODING);
     }
     let once = ctx.attempts.line.as_ref().is_some_and(Line::is_for_once);

@@ -22,7 +22,9 @@ use crate::chatlog::ChatLog;
 use crate::config::{self, Config};
 use crate::drain::Drain;
 use crate::edge::{Edge, Probe, Rooms};
+use crate::limit::Limiter;
 use crate::metrics::Metrics;
+use crate::pace::Paces;
 use crate::pool::Upstream;
 use crate::route::Routes;
 use crate::user::Users;
@@ -77,11 +79,14 @@ impl House {
         let chat_log = open_log(&config.chat_log)?;
         let users = Arc::new(Users::build(&config.keys));
         let upstreams: Arc<[Upstream]> = config.upstreams.iter().map(Upstream::build).collect();
+        let limiter = Limiter::build(&config.limits, &config.keys);
         let rooms = Rooms {
             server: config.server.clone(),
             access: config.access.clone(),
             shield: config.limits.shield,
             users: Arc::clone(&users),
+            limiter: limiter.clone(),
+            paces: Paces::build(&config.limits.rules),
             routes: Routes::build(&config.routes),
             upstreams: Arc::clone(&upstreams),
             chat_log: chat_log.clone(),
@@ -94,10 +99,16 @@ impl House {
         let admin = match &config.admin {
             None => None,
             Some(section) => {
-                let started = tokio::time::Instant::now();
-                let (drain, chat_log) = (drain.clone(), chat_log.clone());
-                let token = section.token.clone();
-                let admin = Admin { token, users, upstreams, metrics, drain, chat_log, started };
+                let admin = Admin {
+                    token: section.token.clone(),
+                    users,
+                    limiter,
+                    upstreams,
+                    metrics,
+                    drain: drain.clone(),
+                    chat_log: chat_log.clone(),
+                    started: tokio::time::Instant::now(),
+                };
                 Some((open_admin(section.listen).await?, admin))
             }
         };

@@ -9,6 +9,10 @@ use std::sync::Arc;
 use crate::config::{Key, Pace};
 use crate::secret::KeyDigest;
 
+mod mean;
+
+pub use mean::Mean;
+
 /// Everybody who has a forward key.
 #[derive(Debug)]
 pub struct Users(HashMap<KeyDigest, Arc<User>>);
@@ -20,8 +24,14 @@ pub struct User {
     pub name: String,
     /// Level, 0 for all rights.
     pub level: u32,
+    /// Its place among the keys of the configuration.
+    pub place: u32,
+    /// Whether there is a limit to its tokens.
+    pub tokens_limited: bool,
     /// How fast its streams go, if not as they come.
     pub pace: Option<Pace>,
+    /// The tokens of its recent answers.
+    pub mean: Mean,
     models: Vec<String>,
 }
 
@@ -31,7 +41,8 @@ impl Users {
     /// Takes the keys of the configuration.
     #[must_use]
     pub fn build(keys: &[Key]) -> Self {
-        Self(keys.iter().map(|key| (key.digest, Arc::new(User::new(key)))).collect())
+        let users = keys.iter().zip(0..);
+        Self(users.map(|(key, place)| (key.digest, Arc::new(User::new(key, place)))).collect())
     }
 
     /// The owner of a key as it came over the wire.
@@ -39,6 +50,11 @@ impl Users {
     pub fn find(&self, presented: &[u8]) -> Option<Arc<User>> {
         let digest = KeyDigest::of(presented);
         self.0.get(&digest).cloned()
+    }
+
+    /// All of them, in no order.
+    pub fn each(&self) -> impl Iterator<Item = &User> {
+        self.0.values().map(|user| &**user)
     }
 
     /// All names, sorted.
@@ -53,9 +69,16 @@ impl Users {
 // === impl User ===
 
 impl User {
-    fn new(key: &Key) -> Self {
-        let (name, models) = (key.name.clone(), key.models.clone());
-        Self { name, level: key.level, pace: key.pace, models }
+    fn new(key: &Key, place: u32) -> Self {
+        Self {
+            name: key.name.clone(),
+            level: key.level,
+            place,
+            tokens_limited: !key.tokens.is_empty(),
+            pace: key.pace,
+            mean: Mean::default(),
+            models: key.models.clone(),
+        }
     }
 
     /// Whether there is any model it may not use.

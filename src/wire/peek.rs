@@ -11,14 +11,16 @@ use super::fields::{Picked, pick, value};
 /// How deep a body may nest: what serde_json, and with it many a host, can read.
 const DEPTH: usize = 127;
 
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 10] = [
     "model",
     "stream",
     "max_tokens",
     "max_completion_tokens",
+    "max_output_tokens",
     "user",
     "caching",
     "n",
+    "best_of",
     "stream_options",
 ];
 const MODEL: usize = 0;
@@ -30,7 +32,8 @@ pub struct Ask {
     pub model: Option<String>,
     /// `stream` is true.
     pub stream: bool,
-    /// `max_completion_tokens`, else `max_tokens`.
+    /// The largest of `max_completion_tokens`, `max_tokens` and `max_output_tokens`: hosts differ in
+    /// which of them they read.
     pub max_tokens: Option<u64>,
     /// `user`.
     pub user: Option<String>,
@@ -40,6 +43,8 @@ pub struct Ask {
     pub include_usage: bool,
     /// `n`: how many answers.
     pub n: Option<u64>,
+    /// `best_of`: how many texts are made for them, in the older API.
+    pub best_of: Option<u64>,
 }
 
 /// Why a body cannot be relied upon; each says it to the client.
@@ -90,7 +95,7 @@ pub fn peek(body: &[u8]) -> Result<Ask, Broken> {
     if picked.recased[MODEL] {
         return Err(Broken::Recased);
     }
-    let [model, stream, max_tokens, max_completion_tokens, user, caching, n, options] =
+    let [model, stream, chat, completion, output, user, caching, n, best_of, options] =
         picked.values;
     let model: Option<Option<String>> = model
         .map(|raw| serde_json::from_str(raw.get()))
@@ -99,11 +104,12 @@ pub fn peek(body: &[u8]) -> Result<Ask, Broken> {
     Ok(Ask {
         model: model.flatten(),
         stream: value(stream).unwrap_or_default(),
-        max_tokens: value(max_completion_tokens).or_else(|| value(max_tokens)),
+        max_tokens: [chat, completion, output].into_iter().filter_map(value).max(),
         user: value(user),
         caching: value(caching),
         include_usage: options.map_or(Ok(false), include_usage)?,
         n: value(n),
+        best_of: value(best_of),
     })
 }
 
@@ -159,6 +165,17 @@ fn after_string(body: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     body.len()
+}
+
+// === impl Ask ===
+
+impl Ask {
+    /// The most tokens that all answers may have together; `None` when nothing bounds them.
+    #[must_use]
+    pub fn completion_most(&self) -> Option<u64> {
+        let answers = self.n.max(self.best_of).unwrap_or(1).max(1);
+        self.max_tokens.map(|most| most.saturating_mul(answers))
+    }
 }
 
 // === impl Broken ===

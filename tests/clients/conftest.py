@@ -1,6 +1,6 @@
 """The scene of every test: two scripted hosts with a key each, a host that refuses, and aifd in front of them.
 
-Two keys come in: `fk-team` may use all models, `fk-small` only some.
+`fk-team` may use all models, `fk-small` only some; `fk-counted`, `fk-hasty` and `fk-spending` have limits.
 """
 
 import os
@@ -13,6 +13,7 @@ from proxy import Aifd
 from upstream import Upstream
 
 TEAM, SMALL = "fk-team-0123456789", "fk-small-0123456789"
+COUNTED, HASTY, SPENDING = "fk-counted-0123456789", "fk-hasty-0123456789", "fk-spending-0123456789"
 MAIN, SIDE = "sk-main-0123456789", "sk-side-0123456789"
 MODEL = "gpt-4o-mini"
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
@@ -64,6 +65,22 @@ name = "small"
 secret = "{small}"
 models = ["gpt-4o-mini", "text-*"]
 
+[[key]]
+name = "counted"
+secret = "{counted}"
+requests = "2/hour"
+
+[[key]]
+name = "hasty"
+secret = "{hasty}"
+requests = "1/second"
+
+[[key]]
+name = "spending"
+secret = "{spending}"
+tokens = "1000/hour"
+pace = "100/second"
+
 [chat_log]
 dir = "{{log}}"
 """
@@ -102,7 +119,8 @@ def side(hosts):
 def config(hosts):
     """The configuration of this scene; aifd's own ports are still open in it."""
     return CONFIG.format(main=hosts["main"].port, main_key=MAIN, side=hosts["side"].port, side_key=SIDE,
-                         dead=hosts["dead"], team=TEAM, small=SMALL)
+                         dead=hosts["dead"], team=TEAM, small=SMALL, counted=COUNTED, hasty=HASTY,
+                         spending=SPENDING)
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,15 @@
 //! Who may come in: keys where clients put them, models, addresses; and what the upstream sees.
 
+use std::time::Duration;
+
 use http::Request;
 use serde_json::json;
+use tokio::time::Instant;
 
+use crate::support::client::RawH1;
 use crate::support::house::{Conf, House, KEY, UPSTREAM_KEY, keyed};
 use crate::support::openai::{chat, chat_answer, get, post};
+use crate::support::promptly;
 use crate::support::upstream::{Reply, Upstream};
 
 async fn echo() -> Upstream {
@@ -191,4 +196,25 @@ async fn health_needs_no_key_and_reaches_no_upstream() {
     let answer = house.client().await.ask(get("/healthz")).await;
     assert_eq!((answer.status, answer.text()), (200, "\"OK\""));
     assert!(up.ledger().is_empty());
+}
+
+#[tokio::test]
+async fn a_refusal_leaves_the_connection_open_and_waits_for_no_body_that_is_held_back() {
+    let up = echo().await;
+    let house = House::before(&up).await;
+    let mut client = RawH1::connect(house.addr()).await;
+    for _ in 0..3 {
+        client.send("POST /v1/x HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n{} \n").await;
+        let answer = client.answer().await.unwrap();
+        assert_eq!((answer.status, answer.header("connection")), (401, Some("keep-alive")));
+    }
+    promptly(Duration::from_secs(1), "a body that waits for 100 Continue", async || {
+        let mut client = RawH1::connect(house.addr()).await;
+        let asked = Instant::now();
+        let expect = "Expect: 100-continue\r\nContent-Length: 4\r\n\r\n";
+        client.send(format!("POST /v1/x HTTP/1.1\r\nHost: x\r\n{expect}")).await;
+        assert_eq!(client.head().await.unwrap().0, 401);
+        asked.elapsed()
+    })
+    .await;
 }

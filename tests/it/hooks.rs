@@ -82,7 +82,7 @@ fn ask(path: &str) -> Request<Bytes> {
     post(path, &chat("m", true, "hi"))
 }
 
-const GOOD: &str = "greet admit hear peer outbound inbound head piece settle";
+const GOOD: &str = "greet admit may hear peer outbound inbound head piece settle";
 
 #[tokio::test]
 async fn every_kind_of_request_goes_its_way() {
@@ -99,12 +99,12 @@ async fn every_kind_of_request_goes_its_way() {
         (
             "broken JSON",
             Request::post("/v1/x").body("{".into()).unwrap(),
-            "greet admit hear settle",
+            "greet admit may hear settle",
         ),
         (
             "cut",
             ask("/v1/cut"),
-            "greet admit hear peer outbound inbound head piece broke_off failed settle",
+            "greet admit may hear peer outbound inbound head piece broke_off failed settle",
         ),
     ] {
         house.ask(request).await;
@@ -112,14 +112,18 @@ async fn every_kind_of_request_goes_its_way() {
     }
     let head = Request::head("/v1/models").body(Bytes::new()).unwrap();
     house.ask(head).await;
-    assert_eq!(way(), "greet admit hear peer outbound inbound head settle", "HEAD");
+    assert_eq!(way(), "greet admit may hear peer outbound inbound head settle", "HEAD");
 
     let retried = House::start(Conf::to_hosts(&[&nobody, &up.url()])).await;
     retried.ask(ask("/v1/plain")).await;
     assert_eq!(way(), GOOD.replace("peer", "peer not_connected peer"), "another host");
 
+    let counted = House::start(Conf::to(&up).table("tokens = \"1000/hour\"")).await;
+    counted.ask(ask("/v1/plain")).await;
+    assert_eq!(way(), GOOD.replace("may hear", "hear may"), "tokens stand in the body");
+
     house.ask(ask("/v1/stale")).await;
-    assert!(way().starts_with("greet admit hear peer outbound"));
+    assert!(way().starts_with("greet admit may hear peer outbound"));
     let mut socket =
         WebSocket::open(house.addr(), "/v1/socket", &[("authorization", &format!("Bearer {KEY}"))])
             .await
@@ -139,6 +143,7 @@ async fn a_panic_in_any_stage_spares_the_others_and_gives_everything_back() {
     for (stage, logged) in [
         ("greet", false),
         ("admit", false),
+        ("may", true),
         ("hear", true),
         ("peer", true),
         ("outbound", true),
@@ -167,6 +172,6 @@ async fn a_panic_in_any_stage_spares_the_others_and_gives_everything_back() {
     }
     let log = house.log().await;
     let ends: Vec<&str> = log.iter().map(|line| line["ended"].as_str().unwrap()).collect();
-    assert_eq!(ends.iter().filter(|end| **end == "aborted").count(), 7, "{ends:?}");
-    assert_eq!(ends.iter().filter(|end| **end == "done").count(), 9, "{ends:?}");
+    assert_eq!(ends.iter().filter(|end| **end == "aborted").count(), 8, "{ends:?}");
+    assert_eq!(ends.iter().filter(|end| **end == "done").count(), 10, "{ends:?}");
 }

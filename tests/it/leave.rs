@@ -22,6 +22,8 @@ enum Phase {
     Head,
     /// The next event of a stream.
     Stream,
+    /// The turn of the next event, which is there already.
+    Turn,
     /// The rest of a plain answer.
     Whole,
 }
@@ -48,6 +50,7 @@ fn script(phase: Phase, gate: &Gate) -> Reply {
     match phase {
         Phase::Head => Reply::silence(),
         Phase::Stream => Reply::sse(chat_stream(&["a", "b", "c"])).stepped_by(gate),
+        Phase::Turn => Reply::sse(chat_stream(&["a", "b", "c"])).hang(),
         Phase::Whole => Reply::json(200, &chat_answer("never whole")).hang_after(20),
     }
 }
@@ -62,7 +65,7 @@ async fn upstream(h2: bool, phase: Phase) -> Upstream {
 }
 
 fn request(phase: Phase) -> Request<Bytes> {
-    keyed(post("/v1/chat/completions", &chat("m", phase == Phase::Stream, "hi")))
+    keyed(post("/v1/chat/completions", &chat("m", phase != Phase::Whole, "hi")))
 }
 
 fn post_head(length: usize) -> String {
@@ -77,7 +80,7 @@ async fn leave(house: &House, up: &Upstream, phase: Phase, how: Leaving, nth: us
     match how {
         Leaving::H1Fin | Leaving::H1Reset => {
             let mut client = RawH1::connect(house.addr()).await;
-            let body = chat("m", phase == Phase::Stream, "hi").to_string();
+            let body = chat("m", phase != Phase::Whole, "hi").to_string();
             client.send(post_head(body.len())).await;
             client.send(body).await;
             up.seen(nth).await;
@@ -119,7 +122,8 @@ async fn leave(house: &House, up: &Upstream, phase: Phase, how: Leaving, nth: us
 
 async fn every_way_out(h2_upstream: bool, phase: Phase) {
     let up = upstream(h2_upstream, phase).await;
-    let house = House::before(&up).await;
+    let pace = if phase == Phase::Turn { "pace = \"1/2seconds\"" } else { "" };
+    let house = House::start(Conf::to(&up).table(pace)).await;
     let mut nth = 0;
     for how in LEAVINGS {
         let mut quickest = Duration::MAX;
@@ -159,6 +163,16 @@ async fn in_a_stream() {
 #[tokio::test]
 async fn in_a_stream_of_an_h2_upstream() {
     every_way_out(true, Phase::Stream).await;
+}
+
+#[tokio::test]
+async fn between_the_turns_of_a_paced_stream() {
+    every_way_out(false, Phase::Turn).await;
+}
+
+#[tokio::test]
+async fn between_the_turns_of_a_paced_stream_of_an_h2_upstream() {
+    every_way_out(true, Phase::Turn).await;
 }
 
 #[tokio::test]

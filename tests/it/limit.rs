@@ -2,11 +2,13 @@
 
 use bytes::Bytes;
 use http::Request;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
-use crate::support::house::{Conf, House, keyed};
-use crate::support::openai::{chat, chat_answer, post};
-use crate::support::upstream::{Reply, Upstream};
+use crate::support::client::{Answer, Client, RawH1};
+use crate::support::house::{Conf, House, KEY, keyed};
+use crate::support::openai::{chat, chat_answer, chat_stream, get, post};
+use crate::support::upstream::{Gate, Reply, Upstream};
 
 async fn upstream() -> Upstream {
     Upstream::start(|_| Reply::json(200, &chat_answer("hello"))).await
@@ -41,4 +43,284 @@ async fn a_flood_without_a_known_key_is_turned_away_and_no_known_key_is() {
         assert_eq!(client.ask(keyed(ask())).await.status, 200, "{nth}");
     }
     assert_eq!(house.log().await.len(), 9, "one line a call, none for a flood");
+}
+
+/// A house whose only key has these limits.
+async fn house(up: &Upstream, limits: &str) -> House {
+    House::start(Conf::to(up).table(limits)).await
+}
+
+/// Status, code, type.
+fn refusal(answer: &Answer) -> (u16, Value, Value) {
+    let error = &answer.json()["error"];
+    (answer.status, error["code"].clone(), error["type"].clone())
+}
+
+fn limited(kind: &str) -> (u16, Value, Value) {
+    (429, json!("rate_limit_exceeded"), json!(kind))
+}
+
+fn left(answer: &Answer, what: &str) -> String {
+    let header = |name: &str| answer.header(&format!("x-ratelimit-{name}-{what}")).unwrap_or("-");
+    format!("{} of {}", header("remaining"), header("limit"))
+}
+
+#[tokio::test]
+async fn a_limit_of_requests_is_told_and_kept() {
+    let up = upstream().await;
+    let house = house(&up, "requests = \"3/hour\"").await;
+    for nth in 0..3 {
+        let answer = house.ask(ask()).await;
+        assert_eq!((answer.status, left(&answer, "requests")), (200, format!("{} of 3", 2 - nth)));
+        assert_eq!(answer.header("x-ratelimit-limit-tokens"), None);
+    }
+    for _ in 0..2 {
+        let answer = house.ask(ask()).await;
+        assert_eq!(refusal(&answer), limited("requests"), "{}", answer.text());
+        assert_eq!(left(&answer, "requests"), "0 of 3");
+        let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+        assert!((3_500..=3_600).contains(&wait), "{wait}");
+        let exactly: u64 = answer.header("retry-after-ms").unwrap().parse().unwrap();
+        assert_eq!(exactly.div_ceil(1_000), wait);
+        let reset = answer.header("x-ratelimit-reset-requests").unwrap();
+        assert!(reset == "1h0m0s" || reset.starts_with("59m"), "{reset}");
+    }
+    assert_eq!(up.ledger().len(), 3);
+    let log = house.log().await;
+    assert_eq!(log.len(), 5);
+    assert_eq!((&log[4]["ended"], &log[4]["key"]), (&json!("refused"), &json!("ann")));
+}
+
+#[tokio::test]
+async fn of_several_limits_all_admit_or_none_is_charged() {
+    let up = upstream().await;
+    let house = house(&up, "requests = \"2/hour;1/second\"").await;
+    assert_eq!(house.ask(ask()).await.status, 200);
+    // Refused by the second, so often that the hour would be over if that were charged.
+    let mut refused = 0;
+    while house.ask(ask()).await.status == 429 {
+        refused += 1;
+    }
+    assert!(refused > 2, "{refused}");
+    assert_eq!(up.ledger().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_interleaving_lets_one_too_many_in() {
+    let up = upstream().await;
+    let house = house(&up, "requests = \"100/hour\"").await;
+    let addr = house.addr();
+    let mut callers = JoinSet::new();
+    for nth in 0..16 {
+        callers.spawn(async move {
+            let mut client =
+                if nth % 2 == 0 { Client::h1(addr).await } else { Client::h2c(addr).await };
+            let mut admitted = 0;
+            for _ in 0..20 {
+                admitted += u32::from(client.ask(keyed(ask())).await.status == 200);
+            }
+            admitted
+        });
+    }
+    assert_eq!(callers.join_all().await.into_iter().sum::<u32>(), 100);
+    assert_eq!(up.ledger().len(), 100);
+}
+
+#[tokio::test]
+async fn a_path_has_the_limit_of_its_rule_however_it_is_written() {
+    let up = upstream().await;
+    let conf = Conf::to(&up).with("limits.global = \"1/hour\"").table(
+        "[[limits.rule]]\npath = \"/v1/models\"\nrequests = \"2/hour\"\n\
+         [[limits.rule]]\npath = \"/v1/free\"\nrequests = \"inf\"",
+    );
+    let house = House::start(conf).await;
+    for (path, status) in [
+        ("/v1/models", 200),
+        ("/v1/models/m", 200),
+        ("/v1/models?a=b", 429),
+        ("/v1/%6dodels", 429),
+        ("//v1/models", 429),
+        ("/v1/modelsxyz", 200),
+        ("/v1/other", 429),
+        ("/v1/free", 200),
+        ("/v1/free", 200),
+        ("/v1/free", 200),
+    ] {
+        assert_eq!(house.ask(get(path)).await.status, status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn levels_have_rules_of_their_own_and_strangers_are_counted_by_address() {
+    let up = upstream().await;
+    let conf = Conf::to(&up)
+        .with("access.unknown_keys = \"pass\"")
+        .with("limits.global = \"1/hour\"")
+        .table("level = 2")
+        .table("[[key]]\nname = \"bob\"\nsecret = \"fk-bob-0123456789\"\nlevel = 1")
+        .table("[[limits.rule]]\npath = \"/v1\"\nlevel = 1\nrequests = \"2/hour\"")
+        .table("[[limits.rule]]\npath = \"/v1\"\nlevel = 2\nrequests = \"3/hour\"");
+    let house = House::start(conf).await;
+    for (key, most) in [(KEY, 3), ("fk-bob-0123456789", 2), ("sk-a", 1), ("sk-b", 0)] {
+        let mut admitted = 0;
+        for _ in 0..5 {
+            let mut request = ask();
+            request.headers_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
+            admitted += u32::from(house.client().await.ask(request).await.status == 200);
+        }
+        assert_eq!(admitted, most, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn requests_at_a_time_are_counted_until_they_end_however_they_end() {
+    let gate = Gate::new();
+    let step = gate.clone();
+    let up = Upstream::start(move |_| Reply::json(200, &chat_answer("x")).wait_for(&step)).await;
+    let house = house(&up, "in_flight = 1").await;
+    let body = chat("m", false, "hi").to_string();
+    let length = body.len();
+    for nth in 1..4 {
+        let mut waiting = RawH1::connect(house.addr()).await;
+        waiting
+            .send(format!(
+                "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\
+                 Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+            ))
+            .await;
+        up.seen(nth).await;
+        let refused = house.ask(ask()).await;
+        assert_eq!(refusal(&refused), limited("requests"), "{}", refused.text());
+        assert_eq!(refused.header("retry-after"), Some("1"));
+        let status = house.status().await;
+        assert_eq!(status["limits"]["in_flight"], json!({"ann": 1}), "{status}");
+        match nth % 2 {
+            0 => waiting.fin(),
+            _ => waiting.reset(),
+        }
+        house.status_is("nothing under way", |status| status["in_flight"] == 0).await;
+    }
+    let metrics = house.admin_text("/metrics").await;
+    assert!(metrics.contains("aifd_refused_total{code=\"rate_limit_exceeded\"} 3"), "{metrics}");
+    assert_eq!(house.status().await["limits"], json!({"counters": 0, "in_flight": {}}));
+    gate.open();
+    assert_eq!(house.ask(ask()).await.status, 200);
+}
+
+/// A request that may cost so many tokens: its prompt is one message of one token.
+fn worth(tokens: u64) -> Request<Bytes> {
+    let body = json!({"model": "m", "max_tokens": tokens - 5, "messages": [{"role": "user", "content": "four"}]});
+    post("/v1/chat/completions", &body)
+}
+
+fn with_usage(total: u64) -> Value {
+    let mut answer = chat_answer("hi");
+    answer["usage"] =
+        json!({"prompt_tokens": 5, "completion_tokens": total - 5, "total_tokens": total});
+    answer
+}
+
+#[tokio::test]
+async fn tokens_are_reserved_and_settled_by_what_the_host_tells() {
+    let up = Upstream::start(|_| Reply::json(200, &with_usage(10))).await;
+    let house = house(&up, "tokens = \"100/hour\"").await;
+    for nth in 1..=7 {
+        let answer = house.ask(worth(40)).await;
+        assert_eq!(answer.status, 200, "{nth}: {}", answer.text());
+        house.status_is("settled", |status| status["in_flight"] == 0).await;
+    }
+    // 70 are spent, 30 left.
+    let refused = house.ask(worth(40)).await;
+    assert_eq!(refusal(&refused), limited("tokens"));
+    assert_eq!(left(&refused, "tokens"), "30 of 100");
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(house.ask(worth(30)).await.status, 200);
+    let never = house.ask(worth(101)).await;
+    assert_eq!(refusal(&never), limited("tokens"));
+    assert_eq!(
+        (never.header("retry-after"), never.header("x-should-retry")),
+        (None, Some("false"))
+    );
+    assert!(never.text().contains("max_tokens"), "{}", never.text());
+}
+
+#[tokio::test]
+async fn what_no_host_took_costs_no_tokens() {
+    let up = Upstream::start(|_| Reply::json(400, &json!({"error": {"message": "no"}}))).await;
+    let house = house(&up, "tokens = \"100/hour\"").await;
+    for _ in 0..5 {
+        assert_eq!(house.ask(worth(60)).await.status, 400);
+        house.status_is("settled", |status| status["in_flight"] == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_at_once_never_cost_more_than_the_budget() {
+    let up = Upstream::start(|_| Reply::json(200, &with_usage(10))).await;
+    let house = house(&up, "tokens = \"100/hour\"").await;
+    let addr = house.addr();
+    let mut callers = JoinSet::new();
+    for _ in 0..20 {
+        callers.spawn(async move {
+            let mut client = Client::h1(addr).await;
+            let mut admitted = 0;
+            for _ in 0..50 {
+                admitted += u32::from(client.ask(keyed(worth(10))).await.status == 200);
+            }
+            admitted
+        });
+    }
+    assert_eq!(callers.join_all().await.into_iter().sum::<u32>(), 10);
+    assert_eq!(up.ledger().len(), 10);
+}
+
+const USAGE: &str =
+    r#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":15,"total_tokens":20}}"#;
+
+fn streamed(options: &Value) -> Request<Bytes> {
+    let mut body = chat("m", true, "four");
+    body["max_tokens"] = json!(35);
+    if !options.is_null() {
+        body["stream_options"] = options.clone();
+    }
+    post("/v1/chat/completions", &body)
+}
+
+#[tokio::test]
+async fn a_stream_is_asked_for_its_usage_which_goes_to_who_asked_for_it() {
+    let up = Upstream::start(|_| {
+        let mut events = chat_stream(&["a", "b"]);
+        events.insert(events.len() - 1, USAGE.to_owned());
+        Reply::sse(events)
+    })
+    .await;
+    let house = house(&up, "tokens = \"100/hour\"").await;
+    for (options, asked) in [
+        (Value::Null, false),
+        (json!({"include_usage": true}), true),
+        (json!({"include_usage": false, "other": 1}), false),
+    ] {
+        let answer = house.ask(streamed(&options)).await;
+        assert_eq!(answer.text().contains("total_tokens"), asked, "{}", answer.text());
+        assert!(answer.text().ends_with("data: [DONE]\n\n"), "{}", answer.text());
+        let sent = up.ledger().last().unwrap().seen.json();
+        assert_eq!(sent["stream_options"]["include_usage"], true);
+        assert_eq!(sent["stream_options"]["other"], options["other"]);
+        house.status_is("settled", |status| status["in_flight"] == 0).await;
+    }
+    let refused = house.ask(worth(50)).await;
+    assert_eq!((refused.status, left(&refused, "tokens")), (429, "40 of 100".to_owned()));
+}
+
+#[tokio::test]
+async fn a_stream_that_tells_nothing_costs_what_went_out() {
+    let text = "x".repeat(400);
+    let up = Upstream::start(move |_| Reply::sse(chat_stream(&[&text]))).await;
+    let house = house(&up, "tokens = \"200/hour\"").await;
+    assert_eq!(house.ask(streamed(&Value::Null)).await.status, 200);
+    house.status_is("settled", |status| status["in_flight"] == 0).await;
+    let refused = house.ask(worth(190)).await;
+    let left: u64 = refused.header("x-ratelimit-remaining-tokens").unwrap().parse().unwrap();
+    // A hundred of the answer, and the prompt.
+    assert!((90..=97).contains(&left), "{left}");
 }

@@ -38,7 +38,11 @@ fn what_else_is_asked() {
     let table = [
         (
             r#"{"max_completion_tokens":5,"max_tokens":9}"#,
-            Ask { max_tokens: Some(5), ..Ask::default() },
+            Ask { max_tokens: Some(9), ..Ask::default() },
+        ),
+        (
+            r#"{"max_output_tokens":7,"best_of":3}"#,
+            Ask { max_tokens: Some(7), best_of: Some(3), ..Ask::default() },
         ),
         (
             r#"{"max_tokens":9,"max_completion_tokens":null}"#,

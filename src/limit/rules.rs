@@ -1,0 +1,214 @@
+//! Which limits a request has to keep.
+//!
+//! Why numbers: every limit that is written somewhere gets one, and a counter is a number and a
+//! caller; keys with the same limits share theirs. The trap: the longest path decides, not the
+//! strictest limit: a rule for `/v1/models` is there to allow more, too.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use super::window::{MOST, Terms, Ticks};
+use super::{Ask, Caller, Who};
+use crate::config::{CountBy, Key, Limits, Rate, Strategy};
+
+/// One limit, as it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limit {
+    pub(super) number: u32,
+    pub(super) rate: Rate,
+    pub(super) terms: Terms,
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Requests,
+    Tokens,
+}
+
+/// All limits.
+#[derive(Debug)]
+pub(super) struct Rules {
+    by: CountBy,
+    /// The longest path first, and with a level before without.
+    rules: Vec<Rule>,
+    global: Box<[Limit]>,
+    keys: Vec<Arc<Own>>,
+    numbered: Numbered,
+}
+
+/// What one admission has to keep: limits of requests by rule and by key, and those of tokens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan<'a>(pub(super) [Group<'a>; 3]);
+
+/// Limits that one caller has to keep for one cost.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Group<'a> {
+    pub(super) kind: Kind,
+    pub(super) who: Who,
+    pub(super) cost: u64,
+    pub(super) limits: &'a [Limit],
+}
+
+#[derive(Debug)]
+struct Rule {
+    /// Without its trailing `/`, empty for the root.
+    prefix: String,
+    level: Option<u32>,
+    limits: Box<[Limit]>,
+}
+
+/// What a key has to keep wherever it goes.
+#[derive(Debug, Default)]
+struct Own {
+    requests: Box<[Limit]>,
+    tokens: Box<[Limit]>,
+    in_flight: Option<NonZeroUsize>,
+}
+
+#[derive(Debug)]
+struct Numbered {
+    strategy: Strategy,
+    periods: Vec<Ticks>,
+}
+
+// === impl Rules ===
+
+impl Rules {
+    pub(super) fn build(section: &Limits, keys: &[Key]) -> Self {
+        let mut numbered = Numbered { strategy: section.strategy, periods: Vec::new() };
+        let speaks = |rule: &&crate::config::LimitRule| rule.requests.is_some();
+        let mut rules: Vec<Rule> = section
+            .rules
+            .iter()
+            .filter(speaks)
+            .map(|rule| Rule {
+                prefix: rule.path.trim_end_matches('/').to_owned(),
+                level: rule.level,
+                limits: numbered.all(rule.requests.as_deref().unwrap_or_default()),
+            })
+            .collect();
+        rules.sort_by_key(|rule| (std::cmp::Reverse(rule.prefix.len()), rule.level.is_none()));
+        let global = numbered.all(&section.global);
+        let mut known: HashMap<_, Arc<Own>> = HashMap::new();
+        let keys = keys.iter().map(|key| {
+            let same = known.entry((&*key.requests, &*key.tokens, key.in_flight));
+            same.or_insert_with(|| Arc::new(Own::of(key, &mut numbered))).clone()
+        });
+        let keys = keys.collect();
+        Self { by: section.by, rules, global, keys, numbered }
+    }
+
+    /// What this request has to keep.
+    pub(super) fn plan(&self, ask: &Ask<'_>) -> Plan<'_> {
+        let caller = &ask.caller;
+        let own = caller.key.and_then(|key| self.keys.get(key.0 as usize));
+        let limits = |of: fn(&Own) -> &[Limit]| own.map(|own| of(own)).unwrap_or_default();
+        let key = caller.key.map_or(Who::NOBODY, Who::key);
+        let group = |kind, who, cost, limits| Group { kind, who, cost, limits };
+        Plan([
+            group(Kind::Requests, self.who(caller), 1, self.of_path(ask.path, caller.level)),
+            group(Kind::Requests, key, 1, limits(|own| &own.requests)),
+            group(Kind::Tokens, key, ask.tokens.min(MOST + 1), limits(|own| &own.tokens)),
+        ])
+    }
+
+    /// The limits of tokens of a key.
+    pub(super) fn tokens(&self, caller: &Caller) -> Option<Group<'_>> {
+        let key = caller.key?;
+        let limits = &self.keys.get(key.0 as usize)?.tokens;
+        Some(Group { kind: Kind::Tokens, who: Who::key(key), cost: 0, limits })
+    }
+
+    pub(super) fn in_flight(&self, caller: &Caller) -> Option<NonZeroUsize> {
+        self.keys.get(caller.key?.0 as usize)?.in_flight
+    }
+
+    /// The period of each limit, by its number.
+    pub(super) fn periods(&self) -> &[Ticks] {
+        &self.numbered.periods
+    }
+
+    /// How many limits one rule sets, at most.
+    pub(super) fn longest(&self) -> usize {
+        let rules = self.rules.iter().map(|rule| rule.limits.len());
+        rules.chain([self.global.len(), 1]).max().unwrap_or(1)
+    }
+
+    fn who(&self, caller: &Caller) -> Who {
+        match (self.by, caller.key) {
+            (CountBy::Key, Some(key)) => Who::key(key),
+            (CountBy::Key, None) | (CountBy::Ip, _) => {
+                caller.client.map_or(Who::NOBODY, Who::address)
+            }
+        }
+    }
+
+    fn of_path(&self, path: &str, level: u32) -> &[Limit] {
+        let rule = self.rules.iter().find(|rule| rule.applies(path, level));
+        rule.map_or(&self.global, |rule| &rule.limits)
+    }
+}
+
+// === impl Plan ===
+
+impl<'a> Plan<'a> {
+    /// Every limit that there is to keep, with its group.
+    pub(super) fn limits(&self) -> impl Iterator<Item = (Group<'a>, &'a Limit)> + use<'a> {
+        let groups = self.0.into_iter();
+        groups.flat_map(|group| group.limits.iter().map(move |limit| (group, limit)))
+    }
+
+    /// Those who are counted.
+    pub(super) fn callers(&self) -> [Who; 2] {
+        let [by_rule, by_key, tokens] = self.0;
+        let key =
+            if by_key.limits.is_empty() && tokens.limits.is_empty() { by_rule } else { by_key };
+        if by_rule.limits.is_empty() { [key.who; 2] } else { [by_rule.who, key.who] }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.iter().all(|group| group.limits.is_empty())
+    }
+}
+
+// === impl Rule ===
+
+impl Rule {
+    fn applies(&self, path: &str, level: u32) -> bool {
+        let rest = path.strip_prefix(&*self.prefix);
+        let within = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        within && self.level.is_none_or(|own| own == level)
+    }
+}
+
+// === impl Own ===
+
+impl Own {
+    fn of(key: &Key, numbered: &mut Numbered) -> Self {
+        let (requests, tokens) = (numbered.all(&key.requests), numbered.all(&key.tokens));
+        Self { requests, tokens, in_flight: key.in_flight }
+    }
+}
+
+// === impl Numbered ===
+
+impl Numbered {
+    fn all(&mut self, rates: &[Rate]) -> Box<[Limit]> {
+        rates.iter().map(|rate| self.one(*rate)).collect()
+    }
+
+    fn one(&mut self, rate: Rate) -> Limit {
+        let number =
+            u32::try_from(self.periods.len()).expect("fewer limits than four thousand million");
+        // A period is at most a hundred years, so its nanoseconds fit, twice.
+        let period = Ticks::try_from(rate.period().as_nanos()).unwrap_or(Ticks::MAX / 4);
+        self.periods.push(period);
+        let terms = Terms { strategy: self.strategy, amount: rate.amount.min(MOST), period };
+        Limit { number, rate, terms }
+    }
+}
+
+#[cfg(test)]
+mod tests;
