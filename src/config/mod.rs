@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::secret::{KeyDigest, Secret};
 
 mod check;
+pub mod compat;
 mod error;
 mod findings;
 mod human;
