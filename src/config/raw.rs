@@ -25,6 +25,8 @@ pub(super) struct Raw {
     pub(super) upstream: Vec<Upstream>,
     pub(super) route: Vec<Route>,
     pub(super) limits: Limits,
+    /// Shown with its keys' models instead.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) level: Vec<Level>,
     pub(super) key: Vec<Key>,
     pub(super) chat_log: ChatLog,
