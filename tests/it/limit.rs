@@ -389,3 +389,44 @@ async fn without_its_store_a_node_counts_alone_or_lets_nobody_in() {
         assert_eq!(statuses, expected, "{policy}");
     }
 }
+
+/// The four faults of openai-forward's limiter.
+#[tokio::test]
+async fn what_openai_forward_counted_wrongly_is_counted_right() {
+    let (up, other) = (upstream().await, upstream().await);
+    let conf = Conf::to(&up)
+        .with("access.unknown_keys = \"pass\"")
+        .with("limits.global = \"inf\"")
+        .table("requests = \"1000/hour\"\nlevel = 1")
+        .table(&format!(
+            "[[upstream]]\nname = \"other\"\nhosts = [\"{}\"]\n\
+             [[route]]\nprefix = \"/\"\nupstream = \"up\"\n\
+             [[route]]\nprefix = \"/other\"\nupstream = \"other\"\n\
+             [[limits.rule]]\npath = \"/v1/count\"\nrequests = \"3/hour\"\n\
+             [[limits.rule]]\npath = \"/v1/level\"\nrequests = \"1/hour\"\n\
+             [[limits.rule]]\npath = \"/v1/level\"\nlevel = 1\nrequests = \"2/hour\"",
+            other.url()
+        ));
+    let house = House::start(conf).await;
+    let admitted = async |path: &str, key: Option<&str>| {
+        let mut admitted = 0;
+        for _ in 0..6 {
+            let mut request = keyed(get(path));
+            if let Some(key) = key {
+                request.headers_mut().insert("authorization", key.parse().unwrap());
+            }
+            admitted += u32::from(house.client().await.ask(request).await.status == 200);
+        }
+        admitted
+    };
+    // With two targets, a request is counted once and not twice.
+    assert_eq!(admitted("/v1/count", None).await, 3);
+    // A path without a limit takes the limits from no other.
+    assert_eq!(admitted("/v1/free", None).await, 6);
+    assert_eq!(admitted("/v1/count", Some("Bearer sk-a")).await, 3);
+    // A level has its own rule.
+    assert_eq!(admitted("/v1/level", None).await, 2);
+    // A comma switches nothing off, and a key that nobody knows begins no count of its own.
+    assert_eq!(admitted("/v1/count", Some("Bearer a,b")).await, 0);
+    assert_eq!(admitted("/v1/level", Some("Bearer a,b")).await, 1);
+}
