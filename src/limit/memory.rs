@@ -14,8 +14,9 @@ use parking_lot::{Mutex, MutexGuard};
 use super::in_flight::{Door, Place};
 use super::rules::{Group, Kind, Limit, Plan, Rules};
 use super::sweep::Broom;
+use super::terms::{Booked, NEVER, Ticks};
 use super::who;
-use super::window::{Booked, Change, Counter, NEVER, Ticks};
+use super::window::{Change, Counter};
 use super::{Level, Standing, What, Who};
 
 /// All counters of this process.

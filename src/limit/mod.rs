@@ -16,8 +16,9 @@ use memory::{Admitted, Memory};
 use permit::{Reservation, Where};
 use redis::{Away, Redis, Verdict};
 use rules::Rules;
+use terms::{Booked, Ticks};
 use who::Who;
-use window::{Booked, Change, Ticks};
+use window::Change;
 
 use crate::config::{Key, LimitStore, Limits, OnStoreError};
 
@@ -29,6 +30,7 @@ mod permit;
 mod redis;
 mod rules;
 mod sweep;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod who;

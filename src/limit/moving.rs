@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::window::{Booked, Terms, Ticks};
+use super::terms::{Booked, Terms, Ticks};
 
 /// What was admitted, oldest first.
 #[derive(Debug)]

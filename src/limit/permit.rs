@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use super::in_flight::Place;
 use super::redis::Tokens;
-use super::window::{Booked, Change};
+use super::terms::Booked;
+use super::window::Change;
 use super::{Caller, Limiter, Standing};
 
 /// A request that was let in. Its place among those under way is given back when this drops.

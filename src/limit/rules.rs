@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use super::window::{MOST, Terms, Ticks};
+use super::terms::{MOST, Terms, Ticks};
 use super::{Ask, Caller, Who};
 use crate::config::{CountBy, Key, LimitRule, Limits, Rate, Strategy};
 

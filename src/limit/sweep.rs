@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::window::Ticks;
+use super::terms::Ticks;
 
 /// Says when to sweep, and which part.
 #[derive(Debug, Default)]
