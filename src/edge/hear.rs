@@ -181,7 +181,7 @@ fn reckon(ctx: &mut Ctx) {
         return;
     }
     let Heard { ask, body, usage_is_ours, .. } = &mut ctx.heard;
-    let Some(body) = body else { return };
+    let Some(body) = body.as_mut().filter(|body| !body.is_empty()) else { return };
     ctx.allowance.cost = Some(Cost::of(ask, body));
     let path = ctx.aim.as_ref().map_or("", |aim| aim.rest.as_str());
     if ask.stream

@@ -226,6 +226,9 @@ fn with_usage(total: u64) -> Value {
 async fn tokens_are_reserved_and_settled_by_what_the_host_tells() {
     let up = Upstream::start(|_| Reply::json(200, &with_usage(10))).await;
     let house = house(&up, "tokens = \"100/hour\"").await;
+    // Who asks for no tokens reserves none.
+    let models = house.ask(get("/v1/models")).await;
+    assert_eq!((models.status, left(&models, "tokens")), (200, "100 of 100".to_owned()));
     for nth in 1..=7 {
         let answer = house.ask(worth(40)).await;
         assert_eq!(answer.status, 200, "{nth}: {}", answer.text());
