@@ -21,6 +21,7 @@ use window::{Booked, Change, Ticks};
 
 use crate::config::{Key, LimitStore, Limits, OnStoreError};
 
+mod crowd;
 mod denied;
 mod in_flight;
 mod memory;
@@ -28,6 +29,7 @@ mod moving;
 mod permit;
 mod redis;
 mod rules;
+mod slot;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -101,7 +103,7 @@ impl Limiter {
         };
         Ok(Self(Arc::new(Inner {
             began: Instant::now(),
-            memory: Memory::build(&rules, section.addresses),
+            memory: Memory::build(&rules, keys.len(), section.addresses),
             in_flight: InFlight::of(keys.len()),
             rules,
             redis,

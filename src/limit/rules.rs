@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 
 use super::window::{MOST, Terms, Ticks};
 use super::{Ask, Caller, Who};
@@ -34,7 +33,10 @@ pub(super) struct Rules {
     /// The longest path first, and with a level before without.
     rules: Vec<Rule>,
     global: Box<[Limit]>,
-    keys: Vec<Arc<Own>>,
+    /// What keys have to keep; most of them the same.
+    own: Vec<Own>,
+    /// Which of these, by key.
+    keys: Vec<u32>,
     numbered: Numbered,
 }
 
@@ -93,20 +95,22 @@ impl Rules {
             .collect();
         rules.sort_by_key(|rule| (std::cmp::Reverse(rule.prefix.len()), rule.level.is_none()));
         let global = numbered.all("global", &section.global);
-        let mut known: HashMap<_, Arc<Own>> = HashMap::new();
+        let (mut own, mut known) = (Vec::new(), HashMap::new());
         let keys = keys.iter().map(|key| {
-            let same = known.entry((&*key.requests, &*key.tokens, key.in_flight));
-            same.or_insert_with(|| Arc::new(Own::of(key, &mut numbered))).clone()
+            *known.entry((&*key.requests, &*key.tokens, key.in_flight)).or_insert_with(|| {
+                own.push(Own::of(key, &mut numbered));
+                u32::try_from(own.len() - 1).expect("no file holds so many keys")
+            })
         });
         let keys = keys.collect();
-        Self { by: section.by, rules, global, keys, numbered }
+        Self { by: section.by, rules, global, own, keys, numbered }
     }
 
     /// What this request has to keep.
     pub(super) fn plan(&self, ask: &Ask<'_>) -> Plan<'_> {
         let caller = &ask.caller;
-        let own = caller.key.and_then(|key| self.keys.get(key.0 as usize));
-        let limits = |of: fn(&Own) -> &[Limit]| own.map(|own| of(own)).unwrap_or_default();
+        let own = self.own(caller);
+        let limits = |of: fn(&Own) -> &[Limit]| own.map(of).unwrap_or_default();
         let key = caller.key.map_or(Who::NOBODY, Who::key);
         let group = |kind, who, cost, limits| Group { kind, who, cost, limits };
         Plan([
@@ -118,13 +122,12 @@ impl Rules {
 
     /// The limits of tokens of a key.
     pub(super) fn tokens(&self, caller: &Caller) -> Option<Group<'_>> {
-        let key = caller.key?;
-        let limits = &self.keys.get(key.0 as usize)?.tokens;
-        Some(Group { kind: Kind::Tokens, who: Who::key(key), cost: 0, limits })
+        let limits = &self.own(caller)?.tokens;
+        Some(Group { kind: Kind::Tokens, who: Who::key(caller.key?), cost: 0, limits })
     }
 
     pub(super) fn in_flight(&self, caller: &Caller) -> Option<NonZeroUsize> {
-        self.keys.get(caller.key?.0 as usize)?.in_flight
+        self.own(caller)?.in_flight
     }
 
     /// The period of each limit, by its number.
@@ -141,6 +144,11 @@ impl Rules {
     pub(super) fn longest(&self) -> usize {
         let rules = self.rules.iter().map(|rule| rule.limits.len());
         rules.chain([self.global.len(), 1]).max().unwrap_or(1)
+    }
+
+    fn own(&self, caller: &Caller) -> Option<&Own> {
+        let at = *self.keys.get(caller.key?.0 as usize)?;
+        self.own.get(at as usize)
     }
 
     fn who(&self, caller: &Caller) -> Who {
