@@ -5,7 +5,7 @@
 
 use tokio::time::Instant;
 
-use super::in_flight::Place;
+use super::keys::Place;
 use super::redis::Tokens;
 use super::terms::Booked;
 use super::window::Change;
