@@ -17,7 +17,6 @@ use permit::{Reservation, Where};
 use redis::{Away, Redis, Verdict};
 use rules::Rules;
 use terms::{Booked, Ticks};
-use who::Who;
 use window::Change;
 
 use crate::config::{Key, LimitStore, Limits, OnStoreError};
@@ -40,6 +39,7 @@ mod window;
 
 pub use denied::{Denied, Level, Standing, What};
 pub use permit::Permit;
+pub use who::Who;
 
 /// All limits, and what is used of them.
 #[derive(Debug, Clone)]

@@ -49,13 +49,9 @@ impl Permit {
     }
 
     /// The same at a given time.
-    pub fn settle_at(&mut self, tokens: u64, now: Instant) {
+    #[cfg(test)]
+    pub(super) fn settle_at(&mut self, tokens: u64, now: Instant) {
         self.settle_when(tokens, || now);
-    }
-
-    /// Gives all reserved tokens back.
-    pub fn release(&mut self) {
-        self.settle(0);
     }
 
     /// What was left when it was let in; `None` where nothing is limited.
