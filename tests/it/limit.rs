@@ -5,8 +5,9 @@ use http::Request;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use crate::support::Deaf;
 use crate::support::client::{Answer, Client, RawH1};
-use crate::support::house::{Conf, House, KEY, keyed};
+use crate::support::house::{Conf, House, KEY, keyed, wire_post};
 use crate::support::openai::{chat, chat_answer, chat_stream, get, post};
 use crate::support::process::{Process, Site};
 use crate::support::redis::Redis;
@@ -181,15 +182,9 @@ async fn requests_at_a_time_are_counted_until_they_end_however_they_end() {
     let up = Upstream::start(move |_| Reply::json(200, &chat_answer("x")).wait_for(&step)).await;
     let house = house(&up, "in_flight = 1").await;
     let body = chat("m", false, "hi").to_string();
-    let length = body.len();
     for nth in 1..4 {
         let mut waiting = RawH1::connect(house.addr()).await;
-        waiting
-            .send(format!(
-                "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\
-                 Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-            ))
-            .await;
+        waiting.send(wire_post("/v1/chat/completions", &body)).await;
         up.seen(nth).await;
         let refused = house.ask(ask()).await;
         assert_eq!(refusal(&refused), limited("requests"), "{}", refused.text());
@@ -257,6 +252,26 @@ async fn what_no_host_took_costs_no_tokens() {
         assert_eq!(house.ask(worth(60)).await.status, 400);
         house.status_is("settled", |status| status["in_flight"] == 0).await;
     }
+}
+
+#[tokio::test]
+async fn a_call_that_never_got_a_connection_costs_no_tokens() {
+    let deaf = Deaf::start().await;
+    let conf = Conf::to_hosts(&[&format!("http://{}", deaf.addr)])
+        .upstream("timeouts = { connect = \"1m\" }")
+        .table("tokens = \"100/hour\"");
+    let house = House::start(conf).await;
+    let body = json!({"prompt": "x".repeat(160), "max_tokens": 10}).to_string();
+    for _ in 0..3 {
+        let mut client = RawH1::connect(house.addr()).await;
+        client.send(wire_post("/v1/x", &body)).await;
+        let at_host = |status: &Value| status["upstreams"][0]["hosts"][0]["in_flight"] == 1;
+        house.status_is("connecting", at_host).await;
+        client.reset();
+        house.status_is("settled", |status| status["in_flight"] == 0).await;
+    }
+    let never = house.ask(worth(101)).await;
+    assert_eq!(left(&never, "tokens"), "100 of 100");
 }
 
 #[tokio::test]
