@@ -10,12 +10,13 @@
 //! ```text
 //! 6  main (the binary), demo     the command line; a tour
 //!    console                     the process's own log
+//!    convert                     chat logs, openai-forward's too, as JSON
 //! 5  server                      builds the rooms, opens the listeners, probes, drains; sees all of Config
 //! 4  edge                        TIME: what happens to a request, phase by phase
 //!    admin                       the second listener: health, metrics, status
 //! 3  user limit route retry pool pace cache chatlog
 //! 2  config                      raw (serde) -> check (every rule, all faults at once) -> Config
-//! 1  wire refusal metrics secret drain clock
+//! 1  wire refusal metrics secret drain clock pyrepr
 //! ```
 //!
 //! # One request
@@ -49,6 +50,7 @@
 
 // floor 6
 pub mod console;
+pub mod convert;
 pub mod demo;
 // floor 5
 pub mod server;
@@ -70,6 +72,7 @@ pub mod config;
 pub mod clock;
 pub mod drain;
 pub mod metrics;
+pub mod pyrepr;
 pub mod refusal;
 pub mod secret;
 pub mod wire {

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use aifd::config::{self, Config, Listen};
+use aifd::config::{self, Config, Faults, Listen, compat};
 use aifd::console::{self, Console};
+use aifd::convert;
 use aifd::demo;
 use aifd::server::{House, Outcome, Stop};
 use clap::{Args, Parser, Subcommand};
@@ -37,13 +38,16 @@ enum Command {
     Check(Source),
     /// Print the effective configuration as TOML, secrets hidden.
     Config(Source),
+    /// Turn chat logs, those of openai-forward too, into JSON.
+    Convert(Convert),
     /// Show aifd at work against an upstream of its own: nothing to install, nothing to configure.
     Demo(Demo),
 }
 
 #[derive(Args)]
 struct Source {
-    /// The configuration file [default: ./aifd.toml, else /etc/aifd/aifd.toml].
+    /// The configuration file [default: ./aifd.toml, else /etc/aifd/aifd.toml, else what
+    /// openai-forward reads: ./.env and the environment].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -62,6 +66,23 @@ struct Run {
     #[arg(long = "log_chat", alias = "log-chat", value_name = "BOOL", num_args = 0..=1,
           default_missing_value = "true")]
     log_chat: Option<bool>,
+}
+
+#[derive(Args)]
+struct Convert {
+    /// The folder to convert [default: each one below ./Log that has a chat log].
+    #[arg(long = "log_folder", alias = "log-folder", value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+    /// The file to write [default: ./Log/chat_openai.json and the like, or FOLDER.json].
+    #[arg(long = "target_path", alias = "target-path", value_name = "FILE")]
+    target: Option<PathBuf>,
+    /// The fields of an item, named by the one that tells them apart.
+    #[arg(long, value_enum, default_value = "auto")]
+    layout: convert::Layout,
+    /// Blanks of one step of indentation.
+    #[arg(long, value_name = "N", default_value_t = 4,
+          value_parser = clap::value_parser!(u8).range(0..=16))]
+    indent: u8,
 }
 
 #[derive(Args)]
@@ -85,11 +106,13 @@ fn main() -> ExitCode {
     let code = match cli.command {
         Command::Run(run) => serve(&run, &console),
         Command::Check(source) => {
-            load(&source).map_or_else(|code| code, |(config, path)| check(&config, &path))
+            load(&source).map_or_else(|code| code, |it| check(&it.config, &it.path))
         }
         Command::Config(source) => {
-            load(&source).map_or_else(|code| code, |(config, _)| say(&config::show(&config)))
+            let text = |it: Loaded| it.preface + &config::show(&it.config);
+            load(&source).map_or_else(|code| code, |it| say(&text(it)))
         }
+        Command::Convert(args) => convert_logs(args),
         Command::Demo(demo) => show(&demo),
     };
     console.flush(Duration::from_secs(2));
@@ -103,24 +126,35 @@ fn check(config: &Config, path: &Path) -> ExitCode {
     say(&format!("{}: good\n", path.display()))
 }
 
-fn load(source: &Source) -> Result<(Config, PathBuf), ExitCode> {
+/// A configuration, where it came from, and what to say before it when it is shown.
+struct Loaded {
+    config: Config,
+    path: PathBuf,
+    preface: String,
+}
+
+fn load(source: &Source) -> Result<Loaded, ExitCode> {
     let found = source
         .config
         .clone()
         .or_else(|| PLACES.iter().map(PathBuf::from).find(|place| place.exists()));
-    let Some(path) = found else {
+    let wrong = |faults: Faults| complain(faults.to_string().trim_end(), WRONG);
+    if let Some(path) = found {
+        let config = config::load(&path).map_err(wrong)?;
+        return Ok(Loaded { config, path, preface: String::new() });
+    }
+    let Some(found) = compat::find(Path::new("."), &|name| std::env::var(name).ok()) else {
         let places = PLACES.join(" or ");
         let text = format!("no configuration: write {places}, or give one with --config FILE");
         return Err(complain(&text, WRONG));
     };
-    match config::load(&path) {
-        Ok(config) => Ok((config, path)),
-        Err(faults) => Err(complain(faults.to_string().trim_end(), WRONG)),
-    }
+    let found = found.map_err(wrong)?;
+    let preface = found.to_set();
+    Ok(Loaded { config: found.config, path: found.source.into(), preface })
 }
 
 fn serve(run: &Run, console: &Console) -> ExitCode {
-    let (mut config, path) = match load(&run.source) {
+    let Loaded { mut config, path, .. } = match load(&run.source) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
@@ -201,6 +235,21 @@ fn listen_to(tell: &watch::Sender<Stop>) {
             Stop::Gently | Stop::Now => Stop::Now,
         };
     });
+}
+
+fn convert_logs(args: Convert) -> ExitCode {
+    let options = convert::Options {
+        root: PathBuf::from("./Log"),
+        folder: args.folder,
+        target: args.target,
+        layout: args.layout,
+        indent: args.indent.into(),
+    };
+    match convert::run(&options, &mut std::io::stdout(), &mut std::io::stderr()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(convert::Failed::Asked(why)) => complain(&why, WRONG),
+        Err(convert::Failed::File(error)) => complain(&error.to_string(), 1),
+    }
 }
 
 fn show(demo: &Demo) -> ExitCode {

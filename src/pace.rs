@@ -11,7 +11,7 @@ use crate::config::{LimitRule, Pace};
 
 /// The paces that stand in rules.
 #[derive(Debug)]
-pub struct Paces(Vec<(LimitRule, Pace)>);
+pub struct Paces(Vec<LimitRule>);
 
 /// The pace of one stream. A stream that was late makes up for as many events as the burst, no more.
 #[derive(Debug)]
@@ -29,17 +29,17 @@ impl Paces {
     /// Takes the rules of the configuration.
     #[must_use]
     pub fn build(rules: &[LimitRule]) -> Self {
-        let with_pace = rules.iter().filter_map(|rule| Some((rule.clone(), rule.pace?)));
-        let mut paces: Vec<_> = with_pace.collect();
-        paces.sort_by_key(|(rule, _)| rule.rank());
+        let with_pace = rules.iter().filter(|rule| rule.pace.is_some());
+        let mut paces: Vec<_> = with_pace.cloned().collect();
+        paces.sort_by_key(LimitRule::rank);
         Self(paces)
     }
 
     /// The pace of a caller's streams on a path: the slower one of its rule and its `own`.
     #[must_use]
     pub fn of(&self, path: &str, level: u32, own: Option<Pace>) -> Option<Pace> {
-        let rule = self.0.iter().find(|(rule, _)| rule.applies(path, level));
-        rule.map(|(_, pace)| *pace).into_iter().chain(own).max_by_key(Pace::gap)
+        let rule = self.0.iter().find(|rule| rule.applies(path, level));
+        rule.and_then(|rule| rule.pace).into_iter().chain(own).max_by_key(Pace::gap)
     }
 }
 

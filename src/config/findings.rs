@@ -3,7 +3,7 @@
 //! Why one value: every rule adds to it and goes on, so all faults come out at once.
 
 use super::error::{Fault, Faults};
-use super::written::{Written, join};
+use super::written::{Written, cut, join};
 use super::{Config, keys};
 
 /// The environment, as a lookup: tests bring their own.
@@ -31,6 +31,19 @@ impl<'e> Findings<'e> {
         }
         let found = self.written.shown(key);
         self.faults.push(Fault { key: key.to_owned(), found, what: what.into(), fix: fix.into() });
+    }
+
+    /// Adds the fault of a part of a value, with what was found there.
+    pub(super) fn fault_in(&mut self, key: &str, found: &str, what: &str, fix: &str) {
+        let fault = Fault {
+            key: key.to_owned(),
+            found: cut(found),
+            what: what.to_owned(),
+            fix: fix.to_owned(),
+        };
+        if !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
     }
 
     /// Adds the fault "is not what this key must be", in the words of the table of keys.
@@ -72,22 +85,20 @@ impl<'e> Findings<'e> {
     }
 
     /// The configuration with its notices, or all faults in the order of the file.
-    pub(super) fn conclude(
-        mut self,
-        config: Option<Config>,
-        source: &str,
-    ) -> Result<Config, Faults> {
+    pub(super) fn conclude(self, config: Option<Config>, source: &str) -> Result<Config, Faults> {
+        let (faults, notices) = self.split();
         match config {
-            Some(config) if self.faults.is_empty() => {
-                Ok(Config { notices: self.notices, ..config })
-            }
-            _ => {
-                let end = (usize::MAX, 0);
-                let place = |fault: &Fault| self.written.position(&fault.key).unwrap_or(end);
-                self.faults.sort_by_key(place);
-                Err(Faults { source: source.to_owned(), faults: self.faults })
-            }
+            Some(config) if faults.is_empty() => Ok(Config { notices, ..config }),
+            _ => Err(Faults { source: source.to_owned(), faults }),
         }
+    }
+
+    /// The faults in the order of the file, and the notices.
+    pub(super) fn split(mut self) -> (Vec<Fault>, Vec<String>) {
+        let end = (usize::MAX, 0);
+        let place = |fault: &Fault| self.written.position(&fault.key).unwrap_or(end);
+        self.faults.sort_by_key(place);
+        (self.faults, self.notices)
     }
 }
 

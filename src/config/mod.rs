@@ -16,6 +16,7 @@ use crate::secret::{KeyDigest, Secret};
 
 mod cache;
 mod check;
+pub mod compat;
 mod error;
 mod findings;
 mod human;

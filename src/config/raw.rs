@@ -27,6 +27,8 @@ pub(super) struct Raw {
     pub(super) upstream: Vec<Upstream>,
     pub(super) route: Vec<Route>,
     pub(super) limits: Limits,
+    /// Shown with its keys' models instead.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) level: Vec<Level>,
     pub(super) key: Vec<Key>,
     pub(super) cache: Cache,

@@ -43,6 +43,12 @@ impl Written {
         Self(walk.places)
     }
 
+    /// The paths of another source: each with how its value may be shown, in their order.
+    pub(super) fn of(places: impl IntoIterator<Item = (String, String)>) -> Self {
+        let place = |(at, (path, shown))| (path, Place { position: (at + 1, 1), shown });
+        Self(places.into_iter().enumerate().map(place).collect())
+    }
+
     /// Whether the file has this key.
     pub(super) fn has(&self, path: &str) -> bool {
         self.0.contains_key(path)
@@ -122,8 +128,13 @@ fn shown(path: &str, value: &DeValue<'_>) -> String {
         DeValue::String(text) if LOGINS.contains(&known.path) => format!("{:?}", mask_any(text)),
         value => whole(SECRETS.contains(&known.path), value),
     };
+    cut(&text)
+}
+
+/// A text, cut where it gets too long to be shown.
+pub(super) fn cut(text: &str) -> String {
     if text.chars().count() <= LONGEST {
-        return text;
+        return text.to_owned();
     }
     text.chars().take(LONGEST - 1).chain(['…']).collect()
 }
@@ -173,7 +184,7 @@ fn mask_login(text: &str) -> String {
 }
 
 /// As `mask_login`, also without a scheme.
-fn mask_any(text: &str) -> String {
+pub(super) fn mask_any(text: &str) -> String {
     let masked = mask_login(text);
     match masked.rfind('@') {
         Some(at) if masked == text => format!("{DOTS}{}", &text[at..]),

@@ -39,6 +39,8 @@ impl Edge {
     ) -> Box<Error> {
         ctx.stage("not_connected");
         ctx.tap.back(session);
+        // No host took it.
+        ctx.attempts.begun = None;
         if ctx.cause().is_some() {
             // The client left, or all of its time is over.
             error.set_retry(false);

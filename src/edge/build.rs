@@ -49,7 +49,7 @@ pub struct Edge {
 
 /// The rooms the edge introduces to each other.
 pub struct Rooms {
-    /// Limits of the client's side.
+    /// Sizes and times of the client's side.
     pub server: Server,
     /// Who may come in.
     pub access: Access,

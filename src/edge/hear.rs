@@ -185,7 +185,7 @@ fn understand(ctx: &mut Ctx, json: bool) -> Result<(), Refusal> {
 fn reckon(ctx: &mut Ctx) {
     let limited = ctx.caller.user.as_deref().is_some_and(|user| user.tokens_limited);
     let Heard { ask, body, usage_is_ours, wanted, .. } = &mut ctx.heard;
-    let Some(body) = body else { return };
+    let Some(body) = body.as_mut().filter(|body| !body.is_empty()) else { return };
     if limited {
         ctx.allowance.cost = Some(Cost::of(ask, body));
     }

@@ -4,28 +4,18 @@
 //! address for another and refuse too early, so it is asked for unknown keys alone, never for a
 //! known one.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use pingora_limits::rate::Rate as Sketch;
 
 use crate::config::Rate;
+use crate::limit::Who;
 
 /// So many requests without a known key for each address.
 pub(super) struct Shield {
     rate: Rate,
     sketch: Sketch,
-}
-
-/// What is counted as one: a v4 address, or the network a v6 customer gets (RFC 6177).
-fn counted(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-    }
 }
 
 // === impl Shield ===
@@ -37,7 +27,7 @@ impl Shield {
 
     /// Counts a request; when it is one too many, how long to wait. Clients of a unix socket are one.
     pub(super) fn refuses(&self, client: Option<IpAddr>) -> Option<Duration> {
-        let seen = self.sketch.observe(&client.map(counted), 1);
+        let seen = self.sketch.observe(&client.map(Who::address), 1);
         let over = u64::try_from(seen).is_ok_and(|seen| seen > self.rate.amount);
         over.then(|| self.rate.period())
     }

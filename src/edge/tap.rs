@@ -17,6 +17,7 @@ pub(super) mod lend;
 pub(super) mod outbox;
 mod paced;
 pub(super) mod pulse;
+mod turns;
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::memory::Refused;
 use super::rules::{Kind, Limit};
-use super::window::{NEVER, Ticks};
+use super::terms::{NEVER, Ticks};
 use crate::config::Rate;
 
 /// Why a request was not let in.

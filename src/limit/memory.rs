@@ -1,34 +1,28 @@
-//! The counters of this process: a map in many parts, each under its lock.
+//! The counters of this process: a slot for each key, and a crowd of everybody else.
 //!
-//! Why parts by caller: all counters of a caller lie in one, so an admission locks one or two of
+//! Why a lock for each: all counters of a caller lie under one, so an admission takes one or two of
 //! them, looks at everything, and only then charges everything: no two admissions interleave.
-//! The trap: locks are taken in the order of the parts, that of the shared counters last; and the
-//! time is read under them, so that it never runs backwards from one admission to the next.
-
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicUsize, Ordering};
+//! The trap: that of the key is taken first, that of the address behind it; and the time is read under
+//! them, so that it never runs backwards between two admissions.
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::in_flight::{Door, Place};
+use super::crowd::{Crowd, Gathered};
+use super::keys::{Door, Keys, Place};
 use super::rules::{Group, Kind, Limit, Plan, Rules};
+use super::slot::Slot;
 use super::sweep::Broom;
+use super::terms::{Booked, NEVER, Ticks};
 use super::who;
-use super::window::{Booked, Change, Counter, NEVER, Ticks};
-use super::{Level, Standing, What, Who};
+use super::window::{Change, Counter};
+use super::{KeyId, Level, Standing, What, Who};
 
 /// All counters of this process.
 #[derive(Debug)]
 pub(super) struct Memory {
-    parts: Box<[Mutex<Part>]>,
-    /// For addresses that found no place.
-    shared: Mutex<Part>,
-    /// Says in which part a caller is; its secret keeps clients from choosing theirs.
-    hasher: RandomState,
+    keys: Keys,
+    crowd: Crowd,
     periods: Box<[Ticks]>,
-    /// Counters of addresses, now and at most.
-    addresses: (AtomicUsize, usize),
     broom: Broom,
 }
 
@@ -50,39 +44,23 @@ pub(super) struct Refused {
     pub(super) standing: Standing,
 }
 
-type Part = HashMap<CounterId, Counter>;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct CounterId {
-    value: u64,
-    kind: who::Kind,
-    limit: u32,
-}
-
-/// The parts that one admission looks at.
+/// What one admission looks at.
 struct Held<'a> {
-    memory: &'a Memory,
-    first: MutexGuard<'a, Part>,
-    /// That of the other caller, if he is in another one.
-    second: Option<(Who, MutexGuard<'a, Part>)>,
-    shared: Option<MutexGuard<'a, Part>>,
+    slot: Option<MutexGuard<'a, Slot>>,
+    crowd: Option<Gathered<'a>>,
 }
 
-const PARTS: usize = 256;
-
-/// Addresses without a place share so many counters for each limit.
-const SHARED: u64 = 1024;
+/// Slots are swept in so many turns.
+const TURNS: usize = 1024;
 
 // === impl Memory ===
 
 impl Memory {
     pub(super) fn build(rules: &Rules, addresses: usize) -> Self {
         Self {
-            parts: (0..PARTS).map(|_| Mutex::default()).collect(),
-            shared: Mutex::default(),
-            hasher: RandomState::new(),
+            keys: rules.keys().clone(),
+            crowd: Crowd::of(addresses.saturating_mul(rules.longest())),
             periods: rules.periods().into(),
-            addresses: (AtomicUsize::new(0), addresses.saturating_mul(rules.longest())),
             broom: Broom::default(),
         }
     }
@@ -135,59 +113,33 @@ impl Memory {
 
     /// How many counters there are.
     pub(super) fn counters(&self) -> usize {
-        let parts = self.parts.iter().chain([&self.shared]);
-        parts.map(|part| part.lock().len()).sum()
+        self.crowd.counters()
+            + self.keys.slots(0, usize::MAX).map(|slot| slot.lock().counters()).sum::<usize>()
     }
 
     fn hold(&self, callers: [Who; 2]) -> Held<'_> {
-        let [one, other] = callers.map(|who| (self.part_of(who), who));
-        let (low, high) = if one.0 <= other.0 { (one, other) } else { (other, one) };
-        let first = self.parts[low.0].lock();
-        let second = (low.0 != high.0).then(|| (high.1, self.parts[high.0].lock()));
-        Held { memory: self, first, second, shared: None }
+        let slot = callers.iter().find_map(|who| self.slot(*who)).map(Mutex::lock);
+        let other = callers.into_iter().find(|who| self.slot(*who).is_none());
+        Held { slot, crowd: other.map(|who| self.crowd.hold(who)) }
     }
 
-    fn part_of(&self, who: Who) -> usize {
-        // Below the number of parts, so nothing is lost.
-        (self.hasher.hash_one(who) % PARTS as u64) as usize
+    /// `None` for who is no key, or one that we do not know.
+    fn slot(&self, who: Who) -> Option<&Mutex<Slot>> {
+        let number = u32::try_from(who.value).ok().filter(|_| who.kind == who::Kind::Key)?;
+        self.keys.slot(KeyId(number))
     }
 
-    /// Takes a place for the counter of an address.
-    fn take_place(&self) -> bool {
-        let (held, most) = &self.addresses;
-        let one_more = |held| (held < *most).then_some(held + 1);
-        held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
-    }
-
-    /// Now and then, forgets the counters of a part that count nothing any longer.
+    /// Now and then, drops the counters that count nothing any longer.
     fn sweep(&self, now: Ticks) {
-        let (held, most) = &self.addresses;
-        let is_full = held.load(Ordering::Relaxed) >= *most;
-        let Some(at) = self.broom.due(now, is_full, PARTS + 1) else {
-            return;
-        };
-        let mut part = self.parts.get(at).unwrap_or(&self.shared).lock();
-        let mut freed = 0;
-        part.retain(|id, counter| {
-            let stays = now < counter.ends(self.periods[id.limit as usize]);
-            freed += usize::from(!stays && id.kind.is_address());
-            stays
-        });
-        if part.capacity() > 4 * part.len() {
-            let room = 2 * part.len();
-            part.shrink_to(room);
+        if let Some(turn) = self.broom.due(now, self.crowd.is_full()) {
+            self.crowd.sweep(turn, now, &self.periods);
+            let length = self.keys.len().div_ceil(TURNS);
+            let slots = self.keys.slots(turn % TURNS * length, length);
+            // One that is in use is not idle.
+            for mut slot in slots.filter_map(Mutex::try_lock) {
+                slot.forget(now, &self.periods);
+            }
         }
-        drop(part);
-        held.fetch_sub(freed, Ordering::Relaxed);
-    }
-}
-
-// === impl CounterId ===
-
-impl CounterId {
-    /// Two words, where a [`Who`] beside a number would take three.
-    fn of(who: Who, limit: &Limit) -> Self {
-        Self { value: who.value, kind: who.kind, limit: limit.number }
     }
 }
 
@@ -236,35 +188,11 @@ impl Held<'_> {
     }
 
     fn counter(&mut self, who: Who, limit: &Limit, now: Ticks) -> &mut Counter {
-        let (part, id) = self.find(who, limit, now);
-        part.entry(id).or_insert_with(|| Counter::new(limit.terms.strategy))
-    }
-
-    /// Where the counter is. Whoever was counted in a shared one remains there until that counts
-    /// nothing: with a fresh counter of his own he would have the limit twice.
-    fn find(&mut self, who: Who, limit: &Limit, now: Ticks) -> (&mut Part, CounterId) {
-        let memory = self.memory;
-        let own = CounterId::of(who, limit);
-        if !who.kind.is_address() || self.part(who).contains_key(&own) {
-            return (self.part(who), own);
-        }
-        let hash = memory.hasher.hash_one(who);
-        let slot = Who { kind: who::Kind::Shared, value: (hash >> 32) % SHARED };
-        let slot = CounterId::of(slot, limit);
-        let shared = self.shared.get_or_insert_with(|| memory.shared.lock());
-        let ends = shared.get(&slot).map_or(0, |counter| counter.ends(limit.terms.period));
-        if now < ends || !memory.take_place() {
-            return (self.shared.as_mut().expect("just locked"), slot);
-        }
-        let part = self.part(who);
-        part.insert(own, Counter::new(limit.terms.strategy));
-        (part, own)
-    }
-
-    fn part(&mut self, who: Who) -> &mut Part {
-        match &mut self.second {
-            Some((second, part)) if *second == who => part,
-            _ => &mut self.first,
+        let is_key = who.kind == who::Kind::Key;
+        match (&mut self.slot, &mut self.crowd) {
+            (Some(slot), _) if is_key => slot.counter(limit.number, limit.terms.strategy),
+            (_, Some(crowd)) => crowd.counter(who, limit, now),
+            _ => unreachable!("whoever is counted is held"),
         }
     }
 }

@@ -11,24 +11,27 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use in_flight::{Door, InFlight, Place};
+use keys::{Door, Place};
 use memory::{Admitted, Memory};
 use permit::{Reservation, Where};
 use redis::{Away, Redis, Verdict};
 use rules::Rules;
-use who::Who;
-use window::{Booked, Change, Ticks};
+use terms::{Booked, Ticks};
+use window::Change;
 
 use crate::config::{Key, LimitStore, Limits, OnStoreError};
 
+mod crowd;
 mod denied;
-mod in_flight;
+mod keys;
 mod memory;
 mod moving;
 mod permit;
 mod redis;
 mod rules;
+mod slot;
 mod sweep;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod who;
@@ -36,6 +39,7 @@ mod window;
 
 pub use denied::{Denied, Level, Standing, What};
 pub use permit::Permit;
+pub use who::Who;
 
 /// All limits, and what is used of them.
 #[derive(Debug, Clone)]
@@ -71,7 +75,6 @@ pub struct Ask<'a> {
 struct Inner {
     began: Instant,
     rules: Rules,
-    in_flight: InFlight,
     memory: Memory,
     /// Counts in place of the memory, as long as it answers.
     redis: Option<Redis>,
@@ -102,7 +105,6 @@ impl Limiter {
         Ok(Self(Arc::new(Inner {
             began: Instant::now(),
             memory: Memory::build(&rules, section.addresses),
-            in_flight: InFlight::of(keys.len()),
             rules,
             redis,
             on_store_error: section.on_store_error,
@@ -132,7 +134,7 @@ impl Limiter {
     /// Requests that a key has under way.
     #[must_use]
     pub fn in_flight(&self, key: KeyId) -> usize {
-        self.0.in_flight.of_key(key)
+        self.0.rules.keys().under_way(key)
     }
 
     /// Counters in memory.
@@ -146,7 +148,8 @@ impl Limiter {
         if plan.is_empty() {
             return self.decide(ask, Instant::now);
         }
-        let place = self.door(ask).map(Door::enter).transpose().map_err(Denied::in_flight)?;
+        let door = self.0.rules.door(&ask.caller);
+        let place = door.map(Door::enter).transpose().map_err(Denied::in_flight)?;
         let answer = redis.admit(&plan).await;
         match answer {
             Ok(Verdict { charge: Ok(charge), standing }) => {
@@ -164,14 +167,9 @@ impl Limiter {
         }
     }
 
-    fn door(&self, ask: &Ask<'_>) -> Option<Door<'_>> {
-        let (key, most) = ask.caller.key.zip(self.0.rules.in_flight(&ask.caller))?;
-        Some(self.0.in_flight.door(key, most))
-    }
-
     fn decide(&self, ask: &Ask<'_>, now: impl Fn() -> Instant) -> Result<Permit, Box<Denied>> {
         let Inner { rules, memory, .. } = &*self.0;
-        let (plan, door) = (rules.plan(ask), self.door(ask));
+        let (plan, door) = (rules.plan(ask), rules.door(&ask.caller));
         if plan.is_empty() && door.is_none() {
             return Ok(Permit::of(None, Standing::default(), None));
         }

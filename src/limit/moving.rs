@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::window::{Booked, Terms, Ticks};
+use super::terms::{Booked, Terms, Ticks};
 
 /// What was admitted, oldest first.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) enum Log {
     /// Up to two hits; one that costs nothing is none, and comes last.
     Few([Hit; 2]),
     /// Any number.
-    Many(Box<Many>),
+    Many(Many),
 }
 
 #[derive(Debug)]
@@ -98,7 +98,7 @@ impl Log {
                     *hit = Hit { end: at, cost: hit.cost + cost };
                 } else {
                     let hits = hits.iter().copied().chain([Hit { end: at, cost }]).collect();
-                    *self = Self::Many(Box::new(Many::of(hits)));
+                    *self = Self::Many(Many::of(hits));
                 }
                 at
             }

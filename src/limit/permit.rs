@@ -5,9 +5,10 @@
 
 use tokio::time::Instant;
 
-use super::in_flight::Place;
+use super::keys::Place;
 use super::redis::Tokens;
-use super::window::{Booked, Change};
+use super::terms::Booked;
+use super::window::Change;
 use super::{Caller, Limiter, Standing};
 
 /// A request that was let in. Its place among those under way is given back when this drops.
@@ -48,13 +49,9 @@ impl Permit {
     }
 
     /// The same at a given time.
-    pub fn settle_at(&mut self, tokens: u64, now: Instant) {
+    #[cfg(test)]
+    pub(super) fn settle_at(&mut self, tokens: u64, now: Instant) {
         self.settle_when(tokens, || now);
-    }
-
-    /// Gives all reserved tokens back.
-    pub fn release(&mut self) {
-        self.settle(0);
     }
 
     /// What was left when it was let in; `None` where nothing is limited.

@@ -6,9 +6,9 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 
-use super::window::{MOST, Terms, Ticks};
+use super::keys::{Door, Keys};
+use super::terms::{MOST, Terms, Ticks};
 use super::{Ask, Caller, Who};
 use crate::config::{CountBy, Key, LimitRule, Limits, Rate, Strategy};
 
@@ -34,7 +34,9 @@ pub(super) struct Rules {
     /// The longest path first, and with a level before without.
     rules: Vec<Rule>,
     global: Box<[Limit]>,
-    keys: Vec<Arc<Own>>,
+    /// What keys have to keep; most of them the same.
+    own: Vec<Own>,
+    keys: Keys,
     numbered: Numbered,
 }
 
@@ -90,20 +92,22 @@ impl Rules {
             .collect();
         rules.sort_by_key(|rule| rule.written.rank());
         let global = numbered.all("global", &section.global);
-        let mut known: HashMap<_, Arc<Own>> = HashMap::new();
+        let (mut own, mut known) = (Vec::new(), HashMap::new());
         let keys = keys.iter().map(|key| {
-            let same = known.entry((&*key.requests, &*key.tokens, key.in_flight));
-            same.or_insert_with(|| Arc::new(Own::of(key, &mut numbered))).clone()
+            *known.entry((&*key.requests, &*key.tokens, key.in_flight)).or_insert_with(|| {
+                own.push(Own::of(key, &mut numbered));
+                u32::try_from(own.len() - 1).expect("no file holds so many keys")
+            })
         });
-        let keys = keys.collect();
-        Self { by: section.by, rules, global, keys, numbered }
+        let keys = Keys::of(keys);
+        Self { by: section.by, rules, global, own, keys, numbered }
     }
 
     /// What this request has to keep.
     pub(super) fn plan(&self, ask: &Ask<'_>) -> Plan<'_> {
         let caller = &ask.caller;
-        let own = caller.key.and_then(|key| self.keys.get(key.0 as usize));
-        let limits = |of: fn(&Own) -> &[Limit]| own.map(|own| of(own)).unwrap_or_default();
+        let own = self.own(caller);
+        let limits = |of: fn(&Own) -> &[Limit]| own.map(of).unwrap_or_default();
         let key = caller.key.map_or(Who::NOBODY, Who::key);
         let group = |kind, who, cost, limits| Group { kind, who, cost, limits };
         Plan([
@@ -115,13 +119,17 @@ impl Rules {
 
     /// The limits of tokens of a key.
     pub(super) fn tokens(&self, caller: &Caller) -> Option<Group<'_>> {
-        let key = caller.key?;
-        let limits = &self.keys.get(key.0 as usize)?.tokens;
-        Some(Group { kind: Kind::Tokens, who: Who::key(key), cost: 0, limits })
+        let limits = &self.own(caller)?.tokens;
+        Some(Group { kind: Kind::Tokens, who: Who::key(caller.key?), cost: 0, limits })
     }
 
-    pub(super) fn in_flight(&self, caller: &Caller) -> Option<NonZeroUsize> {
-        self.keys.get(caller.key?.0 as usize)?.in_flight
+    /// Where a key goes in that may not have any number of requests under way.
+    pub(super) fn door(&self, caller: &Caller) -> Option<Door<'_>> {
+        Some(self.keys.door(caller.key?, self.own(caller)?.in_flight?))
+    }
+
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// The period of each limit, by its number.
@@ -138,6 +146,10 @@ impl Rules {
     pub(super) fn longest(&self) -> usize {
         let rules = self.rules.iter().map(|rule| rule.limits.len());
         rules.chain([self.global.len(), 1]).max().unwrap_or(1)
+    }
+
+    fn own(&self, caller: &Caller) -> Option<&Own> {
+        self.own.get(self.keys.own(caller.key?)?)
     }
 
     fn who(&self, caller: &Caller) -> Who {

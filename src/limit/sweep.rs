@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::window::Ticks;
+use super::terms::Ticks;
 
 /// Says when to sweep, and which part.
 #[derive(Debug, Default)]
@@ -23,14 +23,14 @@ const HURRY: Ticks = 5_000_000;
 // === impl Broom ===
 
 impl Broom {
-    /// The part that is to be swept now, of so many; for one caller each time.
-    pub(super) fn due(&self, now: Ticks, hurry: bool, parts: usize) -> Option<usize> {
+    /// The turn of what is to be swept now, for one caller each time.
+    pub(super) fn due(&self, now: Ticks, hurry: bool) -> Option<usize> {
         let due = self.due.load(Ordering::Relaxed);
         if now < due {
             return None;
         }
         let next = now + if hurry { HURRY } else { EVERY };
         let mine = self.due.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed);
-        mine.ok().map(|_| self.next.fetch_add(1, Ordering::Relaxed) % parts)
+        mine.ok().map(|_| self.next.fetch_add(1, Ordering::Relaxed))
     }
 }

@@ -122,10 +122,10 @@ fn a_settlement_gives_back_or_becomes_debt() {
 }
 
 #[tokio::test]
-async fn a_release_gives_everything_back() {
+async fn a_settlement_of_nothing_gives_everything_back() {
     let limiter =
         of(&section(Strategy::MovingWindow, &[]), &[key(&[rate(9, 60)], &[rate(100, 60)], 0)]);
-    limiter.admit(mine(100)).await.unwrap().release();
+    limiter.admit(mine(100)).await.unwrap().settle(0);
     let permit = limiter.admit(mine(100)).await.unwrap();
     let standing = permit.standing().unwrap();
     assert_eq!(standing.requests.map(|level| (level.limit, level.remaining)), Some((9, 7)));

@@ -8,7 +8,7 @@ use super::KeyId;
 
 /// Whom a counter belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Who {
+pub struct Who {
     pub(super) kind: Kind,
     pub(super) value: u64,
 }
@@ -36,7 +36,9 @@ impl Who {
         Self { kind: Kind::Key, value: key.0.into() }
     }
 
-    pub(super) fn address(address: IpAddr) -> Self {
+    /// Whoever comes from this address: an IPv6 one stands for its /64.
+    #[must_use]
+    pub fn address(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(v4) => Self { kind: Kind::V4, value: v4.to_bits().into() },
             IpAddr::V6(v6) => {

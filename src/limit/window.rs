@@ -6,25 +6,8 @@
 //! elastic window begin anew, as its strategy says.
 
 use super::moving::Log;
+use super::terms::{Booked, NEVER, Terms, Ticks};
 use crate::config::Strategy;
-
-/// Nanoseconds since the limiter was built.
-pub(super) type Ticks = u64;
-
-/// A wait that never ends: the cost is greater than the limit.
-pub(super) const NEVER: Ticks = Ticks::MAX;
-
-/// The most that an amount or a cost can be, so that no sum of them overflows, nor loses a digit in
-/// a double (Redis): 2^48.
-pub(super) const MOST: u64 = 1 << 48;
-
-/// What a counter is held to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Terms {
-    pub(super) strategy: Strategy,
-    pub(super) amount: u64,
-    pub(super) period: Ticks,
-}
 
 /// What one caller has used of one limit.
 #[derive(Debug)]
@@ -41,17 +24,6 @@ pub(super) struct Window {
     began: Ticks,
     ends: Ticks,
     used: u64,
-}
-
-/// Where a charge was booked, for its settlement.
-pub(super) type Booked = Ticks;
-
-// === impl Terms ===
-
-impl Terms {
-    fn is_elastic(&self) -> bool {
-        self.strategy == Strategy::FixedWindowElasticExpiry
-    }
 }
 
 // === impl Counter ===

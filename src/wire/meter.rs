@@ -94,11 +94,6 @@ impl Meter {
         }
     }
 
-    /// Takes what somebody else has read of an event, instead of its bytes.
-    pub fn saw(&mut self, answer: &Answer<'_>) {
-        saw(answer, &mut self.said, &mut self.told);
-    }
-
     /// The tokens, at the end of the answer, wherever it ended.
     #[must_use]
     pub fn finish(self) -> Spent {
@@ -178,12 +173,6 @@ fn member(within: Within, name: &[u8]) -> Within {
 // === impl Spent ===
 
 impl Spent {
-    /// Whether the host told how many tokens it were.
-    #[must_use]
-    pub fn is_told(&self) -> bool {
-        self.told != Told::default()
-    }
-
     /// The tokens of the answer.
     #[must_use]
     pub fn completion(&self) -> u64 {

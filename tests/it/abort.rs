@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::support::client::{Client, Farewell, RawH1};
-use crate::support::house::{Conf, House, KEY, keyed};
+use crate::support::house::{Conf, House, keyed, wire_post};
 use crate::support::openai::{chat, chat_answer, chat_stream, post};
 use crate::support::refused_addr;
 use crate::support::upstream::{Reply, Seen, Upstream};
@@ -82,13 +82,7 @@ async fn given_up(addr: SocketAddr, chance: &mut Rng) {
 /// A request of which only the beginning is sent.
 async fn cut_short(addr: SocketAddr, chance: &mut Rng) {
     let (head, body) = request(chance).into_parts();
-    let wire = format!(
-        "POST {} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
-        head.uri,
-        body.len(),
-        str::from_utf8(&body).unwrap()
-    );
+    let wire = wire_post(&head.uri.to_string(), str::from_utf8(&body).unwrap());
     let mut client = RawH1::connect(addr).await;
     client.send(&wire[..chance.usize(..=wire.len())]).await;
     let _: Result<Result<Bytes, Farewell>, _> =

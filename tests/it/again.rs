@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::support::client::{Answer, Client, Ended, RawH1};
-use crate::support::house::{Conf, House, KEY, keyed};
+use crate::support::house::{Conf, House, keyed, wire_post};
 use crate::support::openai::{chat, chat_answer, chat_stream, get, post};
 use crate::support::refused_addr;
 use crate::support::upstream::{Gate, Reply, Upstream};
@@ -267,14 +267,7 @@ async fn a_client_that_leaves_the_queue_or_a_backoff_is_gone_at_once() {
     .await;
     let conf = Conf::to(&up).upstream("max_in_flight = 1\nqueue = { size = 9, wait = \"30s\" }");
     let house = House::start(conf).await;
-    let head = |path: &str| {
-        let body = chat("m", false, "hi").to_string();
-        let length = body.len();
-        format!(
-            "POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\
-             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-        )
-    };
+    let head = |path: &str| wire_post(path, &chat("m", false, "hi").to_string());
     let mut waiting = RawH1::connect(house.addr()).await;
     waiting.send(head("/v1/busy")).await;
     up.idle().await;

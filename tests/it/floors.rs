@@ -16,7 +16,7 @@ mod source;
 
 type Names = &'static [&'static str];
 
-const GROUND: Names = &["wire", "refusal", "metrics", "secret", "drain", "clock"];
+const GROUND: Names = &["wire", "refusal", "metrics", "secret", "drain", "clock", "pyrepr"];
 const CONFIG: Names = &["config"];
 const ROOMS: Names =
     &["user", "limit", "route", "retry", "provider", "pace", "pool", "cache", "chatlog"];
@@ -24,10 +24,11 @@ const DOORS: Names = &["edge", "admin"];
 const SERVER: Names = &["server"];
 const DEMO: Names = &["demo"];
 const CONSOLE: Names = &["console"];
+const CONVERT: Names = &["convert"];
 const MAIN: Names = &["main", "banner"];
 
 /// A floor, the rooms on it, what they may import, and what to do instead of anything else.
-const HOUSE: [(u8, Names, &[Names], &str); 8] = [
+const HOUSE: [(u8, Names, &[Names], &str); 9] = [
     (1, GROUND, &[], "the ground imports nothing of ours; what two floors need lives here"),
     (2, CONFIG, &[&["secret"]], "config/ imports secret alone; let the room convert"),
     (3, ROOMS, &[GROUND, CONFIG], "pass the value in from edge/"),
@@ -35,7 +36,13 @@ const HOUSE: [(u8, Names, &[Names], &str); 8] = [
     (5, SERVER, &[GROUND, CONFIG, ROOMS, DOORS], "main.rs calls the server"),
     (6, DEMO, &[CONFIG, SERVER], "the demo sees what a user sees: server and config"),
     (6, CONSOLE, &[GROUND], "the log of the process needs no room of ours"),
-    (6, MAIN, &[GROUND, CONFIG, ROOMS, DOORS, SERVER, DEMO, CONSOLE], "nothing lies above it"),
+    (6, CONVERT, &[GROUND], "converting runs by itself, on files: no server, no configuration"),
+    (
+        6,
+        MAIN,
+        &[GROUND, CONFIG, ROOMS, DOORS, SERVER, DEMO, CONSOLE, CONVERT],
+        "nothing lies above it",
+    ),
 ];
 
 /// Those who may see the whole Config.

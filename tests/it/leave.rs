@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::support::Deaf;
 use crate::support::client::{RawH1, RawH2};
-use crate::support::house::{Conf, House, KEY, keyed};
+use crate::support::house::{Conf, House, keyed, wire_post};
 use crate::support::openai::{chat, chat_answer, chat_stream, post};
 use crate::support::proxy::{Manner, Proxy};
 use crate::support::upstream::{Gate, Reply, Upstream};
@@ -37,6 +37,8 @@ enum Leaving {
     H2Reset,
     H2Stream,
 }
+
+const PATH: &str = "/v1/chat/completions";
 
 const LEAVINGS: [Leaving; 5] =
     [Leaving::H1Fin, Leaving::H1Reset, Leaving::H2Fin, Leaving::H2Reset, Leaving::H2Stream];
@@ -65,14 +67,7 @@ async fn upstream(h2: bool, phase: Phase) -> Upstream {
 }
 
 fn request(phase: Phase) -> Request<Bytes> {
-    keyed(post("/v1/chat/completions", &chat("m", phase != Phase::Whole, "hi")))
-}
-
-fn post_head(length: usize) -> String {
-    format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\
-         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-    )
+    keyed(post(PATH, &chat("m", phase != Phase::Whole, "hi")))
 }
 
 /// Sends a request, waits until its phase is reached, leaves, and tells when.
@@ -81,8 +76,7 @@ async fn leave(house: &House, up: &Upstream, phase: Phase, how: Leaving, nth: us
         Leaving::H1Fin | Leaving::H1Reset => {
             let mut client = RawH1::connect(house.addr()).await;
             let body = chat("m", phase != Phase::Whole, "hi").to_string();
-            client.send(post_head(body.len())).await;
-            client.send(body).await;
+            client.send(wire_post(PATH, &body)).await;
             up.seen(nth).await;
             if phase != Phase::Head {
                 client.head().await.unwrap();
@@ -192,8 +186,7 @@ async fn leave_unconnected(house: &House, how: Leaving) {
         Leaving::H1Fin | Leaving::H1Reset => {
             let mut client = RawH1::connect(house.addr()).await;
             let body = chat("m", true, "hi").to_string();
-            client.send(post_head(body.len())).await;
-            client.send(body).await;
+            client.send(wire_post(PATH, &body)).await;
             house.status_is("connecting", connecting).await;
             match how {
                 Leaving::H1Fin => client.fin(),

@@ -5,8 +5,9 @@ use http::Request;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use crate::support::Deaf;
 use crate::support::client::{Answer, Client, RawH1};
-use crate::support::house::{Conf, House, KEY, keyed};
+use crate::support::house::{Conf, House, KEY, keyed, wire_post};
 use crate::support::openai::{chat, chat_answer, chat_stream, get, post};
 use crate::support::process::{Process, Site};
 use crate::support::redis::Redis;
@@ -181,15 +182,9 @@ async fn requests_at_a_time_are_counted_until_they_end_however_they_end() {
     let up = Upstream::start(move |_| Reply::json(200, &chat_answer("x")).wait_for(&step)).await;
     let house = house(&up, "in_flight = 1").await;
     let body = chat("m", false, "hi").to_string();
-    let length = body.len();
     for nth in 1..4 {
         let mut waiting = RawH1::connect(house.addr()).await;
-        waiting
-            .send(format!(
-                "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\
-                 Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-            ))
-            .await;
+        waiting.send(wire_post("/v1/chat/completions", &body)).await;
         up.seen(nth).await;
         let refused = house.ask(ask()).await;
         assert_eq!(refusal(&refused), limited("requests"), "{}", refused.text());
@@ -226,6 +221,9 @@ fn with_usage(total: u64) -> Value {
 async fn tokens_are_reserved_and_settled_by_what_the_host_tells() {
     let up = Upstream::start(|_| Reply::json(200, &with_usage(10))).await;
     let house = house(&up, "tokens = \"100/hour\"").await;
+    // Who asks for no tokens reserves none.
+    let models = house.ask(get("/v1/models")).await;
+    assert_eq!((models.status, left(&models, "tokens")), (200, "100 of 100".to_owned()));
     for nth in 1..=7 {
         let answer = house.ask(worth(40)).await;
         assert_eq!(answer.status, 200, "{nth}: {}", answer.text());
@@ -254,6 +252,26 @@ async fn what_no_host_took_costs_no_tokens() {
         assert_eq!(house.ask(worth(60)).await.status, 400);
         house.status_is("settled", |status| status["in_flight"] == 0).await;
     }
+}
+
+#[tokio::test]
+async fn a_call_that_never_got_a_connection_costs_no_tokens() {
+    let deaf = Deaf::start().await;
+    let conf = Conf::to_hosts(&[&format!("http://{}", deaf.addr)])
+        .upstream("timeouts = { connect = \"1m\" }")
+        .table("tokens = \"100/hour\"");
+    let house = House::start(conf).await;
+    let body = json!({"prompt": "x".repeat(160), "max_tokens": 10}).to_string();
+    for _ in 0..3 {
+        let mut client = RawH1::connect(house.addr()).await;
+        client.send(wire_post("/v1/x", &body)).await;
+        let at_host = |status: &Value| status["upstreams"][0]["hosts"][0]["in_flight"] == 1;
+        house.status_is("connecting", at_host).await;
+        client.reset();
+        house.status_is("settled", |status| status["in_flight"] == 0).await;
+    }
+    let never = house.ask(worth(101)).await;
+    assert_eq!(left(&never, "tokens"), "100 of 100");
 }
 
 #[tokio::test]
@@ -388,4 +406,45 @@ async fn without_its_store_a_node_counts_alone_or_lets_nobody_in() {
         }
         assert_eq!(statuses, expected, "{policy}");
     }
+}
+
+/// The four faults of openai-forward's limiter.
+#[tokio::test]
+async fn what_openai_forward_counted_wrongly_is_counted_right() {
+    let (up, other) = (upstream().await, upstream().await);
+    let conf = Conf::to(&up)
+        .with("access.unknown_keys = \"pass\"")
+        .with("limits.global = \"inf\"")
+        .table("requests = \"1000/hour\"\nlevel = 1")
+        .table(&format!(
+            "[[upstream]]\nname = \"other\"\nhosts = [\"{}\"]\n\
+             [[route]]\nprefix = \"/\"\nupstream = \"up\"\n\
+             [[route]]\nprefix = \"/other\"\nupstream = \"other\"\n\
+             [[limits.rule]]\npath = \"/v1/count\"\nrequests = \"3/hour\"\n\
+             [[limits.rule]]\npath = \"/v1/level\"\nrequests = \"1/hour\"\n\
+             [[limits.rule]]\npath = \"/v1/level\"\nlevel = 1\nrequests = \"2/hour\"",
+            other.url()
+        ));
+    let house = House::start(conf).await;
+    let admitted = async |path: &str, key: Option<&str>| {
+        let mut admitted = 0;
+        for _ in 0..6 {
+            let mut request = keyed(get(path));
+            if let Some(key) = key {
+                request.headers_mut().insert("authorization", key.parse().unwrap());
+            }
+            admitted += u32::from(house.client().await.ask(request).await.status == 200);
+        }
+        admitted
+    };
+    // With two targets, a request is counted once and not twice.
+    assert_eq!(admitted("/v1/count", None).await, 3);
+    // A path without a limit takes the limits from no other.
+    assert_eq!(admitted("/v1/free", None).await, 6);
+    assert_eq!(admitted("/v1/count", Some("Bearer sk-a")).await, 3);
+    // A level has its own rule.
+    assert_eq!(admitted("/v1/level", None).await, 2);
+    // A comma switches nothing off, and a key that nobody knows begins no count of its own.
+    assert_eq!(admitted("/v1/count", Some("Bearer a,b")).await, 0);
+    assert_eq!(admitted("/v1/level", Some("Bearer a,b")).await, 1);
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::client::{Answer, Client, Ended, RawH1};
-use crate::support::house::{Conf, House, KEY, keyed};
+use crate::support::house::{Conf, House, keyed, wire_post};
 use crate::support::openai::{chat, chat_stream, post};
 use crate::support::upstream::{Chunking, Reply, Upstream};
 
@@ -86,13 +86,7 @@ async fn a_client_that_leaves_between_two_events_frees_the_host() {
     let house = house(&up, "1/hour").await;
     let mut client = RawH1::connect(house.addr()).await;
     let body = chat("m", true, "hi").to_string();
-    let length = body.len();
-    client
-        .send(format!(
-            "POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\
-             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-        ))
-        .await;
+    client.send(wire_post(PATH, &body)).await;
     client.head().await.unwrap();
     client.next_bytes().await.unwrap();
     client.fin();

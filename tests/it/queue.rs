@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::client::RawH1;
-use crate::support::house::{Conf, House, KEY, keyed};
+use crate::support::house::{Conf, House, keyed, wire_post};
 use crate::support::openai::{chat, chat_answer, post};
 use crate::support::upstream::{Gate, Reply, Upstream};
 
@@ -11,12 +11,7 @@ const SLOTS: usize = 4;
 const WAITING: usize = 100;
 
 fn head_and_body(nth: usize) -> String {
-    let body = json!({"model": "m", "user": nth.to_string()}).to_string();
-    format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
+    wire_post("/v1/chat/completions", &json!({"model": "m", "user": nth.to_string()}).to_string())
 }
 
 /// Waits until so many are at the host and in the queue.

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::*;
 use crate::config::Strategy;
+use crate::limit::crowd::SHARED;
 use crate::limit::tests::{ask, caller, key, rate, section};
 use crate::limit::{Ask, Caller, KeyId};
 
@@ -35,7 +36,7 @@ impl Room {
     /// Lets a key call until every part was swept; gives the time.
     fn sweep_all(&self, from: Ticks) -> Ticks {
         let mut now = from;
-        for _ in 0..=PARTS {
+        for _ in 0..300 {
             now += SECOND / 20;
             self.admits(&ask(caller(Some(0), "10.0.0.1"), 0), now);
         }
@@ -58,10 +59,25 @@ fn idle_counters_go_and_those_that_count_stay() {
         room.sweep_all(61 * SECOND);
         let left = room.memory.counters();
         assert_eq!(left, 601, "600 addresses and the key");
-        let room_held: usize = room.memory.parts.iter().map(|part| part.lock().capacity()).sum();
+        let room_held: usize = room.memory.crowd.capacity();
         assert!(room_held < 10_000, "room for {room_held} is held");
-        assert_eq!(room.memory.addresses.0.load(Ordering::Relaxed), 600);
+        assert_eq!(room.memory.crowd.addresses(), 600);
     }
+}
+
+#[test]
+fn the_counters_of_keys_that_do_not_come_any_more_go_too() {
+    let section = section(Strategy::MovingWindow, &[rate(5, 60)]);
+    let keys = vec![key(&[rate(9, 10)], &[rate(9, 60), rate(9, 20)], 0); 3_000];
+    let rules = Rules::build(&section, &keys);
+    let memory = Memory::build(&rules, 1_000);
+    let call = |caller: Caller, now: Ticks| {
+        memory.admit(&rules.plan(&ask(caller, 1)), None, || now).unwrap();
+    };
+    (0..3_000).for_each(|number| call(caller(Some(number), "10.0.0.1"), 0));
+    assert_eq!(memory.counters(), 4 * 3_000);
+    (0..TURNS as u64).for_each(|turn| call(caller(None, "::1"), (60 + 20 * turn) * SECOND));
+    assert_eq!(memory.counters(), 1);
 }
 
 #[test]
@@ -84,10 +100,10 @@ fn nobody_has_a_limit_twice_when_a_place_becomes_free() {
         assert_eq!(newcomer(30 * SECOND), 3, "in a shared counter");
         // The places are free from here on, the shared counter counts for another 30 seconds.
         let now = room.sweep_all(61 * SECOND);
-        assert_eq!(room.memory.addresses.0.load(Ordering::Relaxed), 0);
+        assert_eq!(room.memory.crowd.addresses(), 0);
         assert_eq!(newcomer(now), 0);
         assert_eq!(newcomer(90 * SECOND), 3, "in its own one");
-        assert_eq!(room.memory.addresses.0.load(Ordering::Relaxed), 1);
+        assert_eq!(room.memory.crowd.addresses(), 1);
     }
 }
 

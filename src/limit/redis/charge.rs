@@ -11,7 +11,8 @@ use super::link::{Away, Link, spawn};
 use super::scripts::word;
 use crate::config::Strategy;
 use crate::limit::rules::{Group, Kind, Limit};
-use crate::limit::window::{Change, NEVER};
+use crate::limit::terms::NEVER;
+use crate::limit::window::Change;
 use crate::limit::{Level, Standing, What};
 
 /// What is asked of Redis.

@@ -198,6 +198,15 @@ impl House {
     }
 }
 
+/// A request with the forward key as it stands on the wire of HTTP/1.1, for clients that misbehave.
+pub(crate) fn wire_post(path: &str, body: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
 /// With the forward key, and a JSON content type if none is said.
 pub(crate) fn keyed<B>(mut request: Request<B>) -> Request<B> {
     let key = format!("Bearer {KEY}");
