@@ -44,6 +44,9 @@ pub struct Served {
     pub coalesced: AtomicU64,
 }
 
+/// What answers on their way may hold together, bytes; beyond it they hold what readers need.
+const UNDER_WAY: usize = 128 << 20;
+
 /// The longest a lookup may take.
 const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -81,7 +84,7 @@ impl Shelf {
         };
         Ok(Some(Self {
             rules: rules.clone(),
-            fills: Fills::default(),
+            fills: Fills::new(UNDER_WAY),
             served: Served::default(),
             store,
             turns: on_disk.then(|| Arc::new(Semaphore::new(TURNS))),

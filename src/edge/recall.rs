@@ -16,7 +16,6 @@ use self::follow::{Followed, Following};
 use self::source::Source;
 use super::Edge;
 use super::ctx::Ctx;
-use crate::cache::fill::begin;
 use crate::cache::{Api, Asked, Key, Shelf, Tenant};
 use crate::config::Kind;
 
@@ -43,7 +42,8 @@ const BODY_MOST: usize = 1024 * 1024;
 /// How much of an answer on its way is kept for who comes later or reads slowly, at least; bytes.
 const KEPT_LEAST: usize = 4 * 1024 * 1024;
 
-/// How often an answer that broke off before it began is asked for.
+/// How often an answer is asked for that broke off before it began, or was refused for now: nobody
+/// fails for a call that another began.
 const TRIES: u32 = 2;
 
 /// What `Cache-Control` of a request says.
@@ -125,7 +125,7 @@ impl Edge {
         let (reader, writer) = match shelf.rules.coalesce && !wanted.fresh {
             true => shelf.fills.join(wanted.key, most, stream),
             false => {
-                let (reader, writer) = begin(most, stream);
+                let (reader, writer) = shelf.fills.begin(most, stream);
                 (reader, Some(writer))
             }
         };

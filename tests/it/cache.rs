@@ -1,6 +1,7 @@
 //! The answer cache as clients meet it: equal requests share one call and what came of it, and nobody
 //! can tell by anything but `x-cache`.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -223,6 +224,37 @@ async fn followers_of_a_call_that_fails_begin_anew_once() {
     assert!((2..=4).contains(&calls), "{calls}");
     let log = house.log().await;
     assert!(log.iter().all(|line| line["ended"] == "error"), "{log:?}");
+}
+
+#[tokio::test]
+async fn followers_of_a_call_that_is_refused_for_now_ask_again_together() {
+    for status in [429, 500, 503] {
+        let gate = Gate::new();
+        let up = {
+            let (gate, first) = (gate.clone(), AtomicBool::new(true));
+            let script = move |_: &_| match first.swap(false, Ordering::Relaxed) {
+                true => Reply::json(status, &json!({"error": {}})).wait_for(&gate),
+                false => Reply::sse(words(3)),
+            };
+            Upstream::start(script).await
+        };
+        let conf = Conf::to(&up).with(ON).upstream("retry.attempts = 1\neject.after = 9");
+        let house = House::start(conf).await;
+        let mut clients = Vec::new();
+        for nth in 1..=4 {
+            clients.push(asking(&house, true).await);
+            under_way(&house, nth).await;
+        }
+        up.seen(1).await;
+        gate.open();
+        let mut statuses = Vec::new();
+        for mut client in clients {
+            statuses.push(client.answer().await.unwrap().status);
+        }
+        assert_eq!(statuses, [status, 200, 200, 200], "who began it has its answer");
+        let calls = up.ledger().len();
+        assert!((2..=4).contains(&calls), "{status}: {calls}");
+    }
 }
 
 #[tokio::test]

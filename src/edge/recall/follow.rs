@@ -15,7 +15,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use tokio::time::Instant;
 
 use super::source::Source;
-use crate::cache::fill::{End, Head, Next, Via};
+use crate::cache::fill::{End, Head, Next, Share, Via};
 use crate::cache::{Stream, whole};
 use crate::edge::ctx::Ctx;
 use crate::edge::{Edge, relay};
@@ -29,7 +29,7 @@ pub(super) struct Following {
     stream: bool,
     /// Usage shall stand in a stream that is made for it.
     usage: bool,
-    /// An answer that breaks off before its head is asked for again.
+    /// An answer that breaks off before its head, or is a passing refusal, is asked for again.
     may_again: bool,
     /// The head is out.
     begun: bool,
@@ -43,7 +43,7 @@ pub(super) struct Following {
 pub(super) enum Followed {
     /// All of it is out.
     ToItsEnd,
-    /// It broke off before its head.
+    /// It broke off before a byte of it was out.
     BrokeOff,
     /// It cannot be put in the form that was asked for.
     InVain,
@@ -52,7 +52,7 @@ pub(super) enum Followed {
 struct Gathered {
     head: Head,
     pieces: Vec<Bytes>,
-    bytes: usize,
+    share: Share,
 }
 
 /// What follows from what came.
@@ -129,8 +129,11 @@ impl Edge {
         next: Next,
     ) -> Result<Step> {
         match next {
+            Next::Head(head) if following.may_again && is_passing(head.status) => Ok(Step::Broken),
             Next::Head(head) if following.crosses(&head) => {
-                following.gathered = Some(Gathered { head, pieces: Vec::new(), bytes: 0 });
+                let Some(shelf) = &self.shelf else { return Ok(Step::InVain) };
+                let share = shelf.fills.share();
+                following.gathered = Some(Gathered { head, pieces: Vec::new(), share });
                 Ok(Step::On)
             }
             Next::Head(head) => {
@@ -209,6 +212,12 @@ impl Edge {
         }
         Ok(HttpTask::Header(Box::new(response), false))
     }
+}
+
+/// Whether a host that says so may say something else to who asks again.
+fn is_passing(status: StatusCode) -> bool {
+    status.is_server_error()
+        || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
 }
 
 /// Waits for what comes next, unless the client leaves or its time is over.
@@ -294,9 +303,10 @@ impl Following {
 
 impl Gathered {
     fn push(&mut self, piece: Bytes) -> Step {
-        self.bytes += piece.len();
+        self.share.add(piece.len());
         self.pieces.push(piece);
-        if self.bytes > GATHERED_MOST { Step::InVain } else { Step::On }
+        let too_much = self.share.bytes() > GATHERED_MOST || self.share.is_too_much();
+        if too_much { Step::InVain } else { Step::On }
     }
 }
 

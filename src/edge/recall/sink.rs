@@ -4,12 +4,14 @@
 //! proxies and the pool work for it as they are.
 //! The trap: only an end that Pingora writes is one. A sink that is dropped before has broken off.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::HeaderMap;
+use parking_lot::Mutex;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::protocols::http::HttpTask;
@@ -25,6 +27,9 @@ use crate::edge::tap::MessageReader;
 pub(super) struct Sink {
     request: RequestHeader,
     writer: Arc<Writer>,
+    /// Ends when the last reader has left. It stays here: whoever watches a client polls for a moment
+    /// and comes again when woken, and what was waited for must not be forgotten in between.
+    leaving: Mutex<Pin<Box<dyn Future<Output = ()> + Send>>>,
     written: Option<Box<ResponseHeader>>,
     sent: usize,
 }
@@ -36,7 +41,11 @@ const WORTH_ITS_BUFFER: usize = 16 * 1024;
 
 impl Sink {
     pub(super) fn new(request: RequestHeader, writer: Arc<Writer>) -> Self {
-        Self { request, writer, written: None, sent: 0 }
+        let leaving = {
+            let writer = Arc::clone(&writer);
+            Mutex::new(Box::pin(async move { writer.deserted().await }) as _)
+        };
+        Self { request, writer, leaving, written: None, sent: 0 }
     }
 
     fn head(&mut self, head: Box<ResponseHeader>) {
@@ -90,7 +99,9 @@ impl SessionCustom for Sink {
     }
 
     async fn read_body_or_idle(&mut self, _: bool) -> Result<Option<Bytes>> {
-        self.writer.deserted().await;
+        if !self.writer.is_deserted() {
+            self.leaving.get_mut().await;
+        }
         Err(Self::left())
     }
 
