@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::cache::ON;
 use crate::support::client::{Answer, Client, Ended, RawH1};
 use crate::support::house::{Conf, House, keyed, wire_post};
 use crate::support::openai::{chat, chat_answer, chat_stream, get, post};
@@ -260,16 +261,22 @@ async fn full_hosts_are_queued_for_and_a_full_queue_says_when() {
 
 #[tokio::test]
 async fn a_client_that_leaves_the_queue_or_a_backoff_is_gone_at_once() {
+    for cache in [String::new(), format!("{ON}\ncache.routes = [\"/busy\", \"/full\"]")] {
+        left_the_queue_and_a_backoff(&cache).await;
+    }
+}
+
+async fn left_the_queue_and_a_backoff(cache: &str) {
     let up = Upstream::start(|seen| match seen.target.as_str() {
         "/v1/full" => Reply::silence(),
         _ => Reply::json(503, &json!({})).header("retry-after", "8"),
     })
     .await;
     let conf = Conf::to(&up).upstream("max_in_flight = 1\nqueue = { size = 9, wait = \"30s\" }");
-    let house = House::start(conf).await;
-    let head = |path: &str| wire_post(path, &chat("m", false, "hi").to_string());
+    let house = House::start(conf.with(cache)).await;
+    let head = |path: &str, text: &str| wire_post(path, &chat("m", false, text).to_string());
     let mut waiting = RawH1::connect(house.addr()).await;
-    waiting.send(head("/v1/busy")).await;
+    waiting.send(head("/v1/busy", "hi")).await;
     up.idle().await;
     // Answered 503, it now waits for its next attempt; leaving ends it long before.
     up.seen(1).await;
@@ -277,10 +284,10 @@ async fn a_client_that_leaves_the_queue_or_a_backoff_is_gone_at_once() {
     house.status_is("nobody waits", |status| status["in_flight"] == 0).await;
 
     let mut full = RawH1::connect(house.addr()).await;
-    full.send(head("/v1/full")).await;
+    full.send(head("/v1/full", "hi")).await;
     up.seen(2).await;
     let mut queued = RawH1::connect(house.addr()).await;
-    queued.send(head("/v1/full")).await;
+    queued.send(head("/v1/full", "hello")).await;
     house.status_is("one queued", |status| status["upstreams"][0]["queued"] == 1).await;
     queued.reset();
     house.status_is("none queued", |status| status["upstreams"][0]["queued"] == 0).await;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
+use crate::cache::ON;
 use crate::support::Deaf;
 use crate::support::client::{RawH1, RawH2};
 use crate::support::house::{Conf, House, keyed, wire_post};
@@ -114,10 +115,17 @@ async fn leave(house: &House, up: &Upstream, phase: Phase, how: Leaving, nth: us
     }
 }
 
+/// Also where the call belongs to all who ask the same: here each is the last one who waits.
 async fn every_way_out(h2_upstream: bool, phase: Phase) {
+    for cache in ["", ON] {
+        every_way_out_of(cache, h2_upstream, phase).await;
+    }
+}
+
+async fn every_way_out_of(cache: &str, h2_upstream: bool, phase: Phase) {
     let up = upstream(h2_upstream, phase).await;
     let pace = if phase == Phase::Turn { "pace = \"1/2seconds\"" } else { "" };
-    let house = House::start(Conf::to(&up).table(pace)).await;
+    let house = House::start(Conf::to(&up).with(cache).table(pace)).await;
     let mut nth = 0;
     for how in LEAVINGS {
         let mut quickest = Duration::MAX;
@@ -127,7 +135,10 @@ async fn every_way_out(h2_upstream: bool, phase: Phase) {
             let gone = up.gone(nth).await[nth - 1];
             quickest = quickest.min(gone.at.saturating_duration_since(left));
         }
-        assert!(quickest < BOUND, "{phase:?}, {how:?}: the upstream was freed after {quickest:?}");
+        assert!(
+            quickest < BOUND,
+            "{cache} {phase:?}, {how:?}: the upstream was freed after {quickest:?}"
+        );
     }
     house
         .status_is("nothing under way", |status| {
@@ -222,8 +233,8 @@ const LONG: &str = "timeouts = { connect = \"1m\" }";
 #[tokio::test]
 async fn while_a_connection_is_made() {
     let deaf = Deaf::start().await;
-    for http in ["1.1", "2"] {
-        let conf = Conf::to_hosts(&[&format!("http://{}", deaf.addr)]).upstream(LONG);
+    for (http, cache) in [("1.1", ""), ("2", ""), ("1.1", ON), ("2", ON)] {
+        let conf = Conf::to_hosts(&[&format!("http://{}", deaf.addr)]).upstream(LONG).with(cache);
         let house = House::start(conf.upstream(&format!("http = \"{http}\""))).await;
         left_while_connecting(house).await;
     }
@@ -232,17 +243,19 @@ async fn while_a_connection_is_made() {
 #[tokio::test]
 async fn while_a_tunnel_is_made() {
     let proxy = Proxy::start(Manner::Hang, &[]).await;
-    let conf = Conf::to_hosts(&["https://gpu.invalid"]).upstream(LONG);
-    left_while_connecting(House::start(conf.upstream(&proxy.key(""))).await).await;
+    for cache in ["", ON] {
+        let conf = Conf::to_hosts(&["https://gpu.invalid"]).upstream(LONG).with(cache);
+        left_while_connecting(House::start(conf.upstream(&proxy.key(""))).await).await;
+    }
 }
 
 #[tokio::test]
 async fn while_tls_is_agreed_on() {
     // Whoever connects is taken, and told nothing.
     let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    for http in ["1.1", "2"] {
+    for (http, cache) in [("1.1", ""), ("2", ""), ("1.1", ON), ("2", ON)] {
         let host = format!("https://{}", mute.local_addr().unwrap());
-        let conf = Conf::to_hosts(&[&host]).upstream(LONG);
+        let conf = Conf::to_hosts(&[&host]).upstream(LONG).with(cache);
         let house = House::start(conf.upstream(&format!("http = \"{http}\""))).await;
         left_while_connecting(house).await;
     }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::cache::ON;
 use crate::support::client::RawH1;
 use crate::support::house::{Conf, House, keyed, wire_post};
 use crate::support::openai::{chat, chat_answer, post};
@@ -11,7 +12,8 @@ const SLOTS: usize = 4;
 const WAITING: usize = 100;
 
 fn head_and_body(nth: usize) -> String {
-    wire_post("/v1/chat/completions", &json!({"model": "m", "user": nth.to_string()}).to_string())
+    let body = json!({"model": "m", "user": nth.to_string(), "seed": nth});
+    wire_post("/v1/chat/completions", &body.to_string())
 }
 
 /// Waits until so many are at the host and in the queue.
@@ -25,13 +27,21 @@ async fn until(house: &House, at_host: usize, queued: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_wait_in_order_and_who_leaves_costs_nobody_a_slot() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    for cache in ["", ON] {
+        a_hundred_wait(cache, seed).await;
+    }
+}
+
+async fn a_hundred_wait(cache: &str, seed: u64) {
     let gate = Gate::new();
     let step = gate.clone();
     let up = Upstream::start(move |_| Reply::json(200, &chat_answer("x")).wait_for(&step)).await;
     let conf = Conf::to(&up).upstream(&format!(
         "max_in_flight = {SLOTS}\nqueue = {{ size = {WAITING}, wait = \"5m\" }}"
     ));
-    let house = House::start(conf).await;
+    let house = House::start(conf.with(cache)).await;
     let mut clients = Vec::new();
     for nth in 0..SLOTS + WAITING {
         let mut client = RawH1::connect(house.addr()).await;
@@ -43,8 +53,6 @@ async fn a_hundred_wait_in_order_and_who_leaves_costs_nobody_a_slot() {
     let wait = refused.header("retry-after").map(|wait| wait.parse::<u64>().unwrap());
     assert!(refused.status == 503 && wait >= Some(1), "{}", refused.text());
 
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
     let mut chance = fastrand::Rng::with_seed(seed);
     let (leaving, mut staying): (Vec<_>, Vec<_>) =
         clients.into_iter().partition(|(nth, _)| *nth >= SLOTS && chance.bool());
