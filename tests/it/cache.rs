@@ -15,6 +15,7 @@ use crate::support::openai::{chat, chat_answer, chat_stream, post};
 use crate::support::upstream::{Gate, Reply, Upstream};
 
 mod kept;
+mod killed;
 mod tenants;
 
 /// A cache in memory for all who ask.
@@ -290,6 +291,13 @@ fn text_of(answer: &Answer) -> String {
     let events = answer.events();
     let chunks = events.iter().filter_map(|data| serde_json::from_str::<Value>(data).ok());
     chunks.map(|chunk| content(&chunk)).collect()
+}
+
+/// What the assistant says, in whatever form.
+pub(crate) fn said(answer: &Answer) -> String {
+    let is_stream = answer.header("content-type") == Some("text/event-stream");
+    let whole = || answer.json()["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
+    if is_stream { text_of(answer) } else { whole() }
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use fastrand::Rng;
 use http::{HeaderName, Request};
 use tokio::task::JoinSet;
 
-use super::{ON, text_of};
-use crate::support::client::{Answer, Client};
+use super::{ON, said};
+use crate::support::client::Client;
 use crate::support::house::{Conf, House};
 use crate::support::openai::{chat_answer, chat_stream};
 use crate::support::upstream::{Reply, Upstream};
@@ -96,12 +96,6 @@ async fn unique() -> Upstream {
         }
     })
     .await
-}
-
-fn said(answer: &Answer) -> String {
-    let is_stream = answer.header("content-type") == Some("text/event-stream");
-    let whole = || answer.json()["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
-    if is_stream { text_of(answer) } else { whole() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
