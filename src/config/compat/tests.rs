@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::config::compat::{Forward, Found, find};
-use crate::config::{Kind, Strategy};
+use crate::config::{CacheStore, Kind, Strategy};
 
 /// What is read of a `.env`, under real variables.
 fn found(text: &str, real: &[(&str, &str)]) -> Option<Found> {
@@ -144,6 +144,71 @@ fn targets_in_both_forms() {
         let routes: Vec<_> = found.config.routes.iter().map(|route| &*route.prefix).collect();
         assert_eq!(routes, ["/", "/b", "/c/d"]);
     }
+}
+
+#[test]
+fn the_cache_of_every_version() {
+    let lmdb = |path: &str| CacheStore::Lmdb(path.into());
+    let chat = "/v1/chat/completions";
+    let both = &[chat, "/v1/embeddings"][..];
+    for (text, store, routes) in [
+        ("CACHE_CHAT_COMPLETION=true", CacheStore::Memory, &[chat][..]),
+        ("CACHE_EMBEDDING=true", CacheStore::Memory, &["/v1/embeddings"]),
+        ("CACHE_OPENAI=True\nCACHE_BACKEND=Memory", CacheStore::Memory, both),
+        ("CACHE_OPENAI=true\nCACHE_BACKEND=LMDB", lmdb("./CACHE_AIFD"), both),
+        (
+            "CACHE_OPENAI=true\nCACHE_BACKEND=LevelDB\nCACHE_ROOT_PATH_OR_URL=..",
+            lmdb("../CACHE_AIFD"),
+            both,
+        ),
+        (
+            "CACHE_CHAT_COMPLETION=true\nCACHE_BACKEND=ROCKSDB\nCACHE_ROOT_PATH_OR_URL=/var/x",
+            lmdb("/var/x/CACHE_AIFD"),
+            &[chat],
+        ),
+        (
+            "CACHE_OPENAI=true\nCACHE_ROUTES=[\"/v1/embeddings/\", \"/v1/moderations\"]",
+            CacheStore::Memory,
+            &[chat, "/v1/embeddings", "/v1/moderations"],
+        ),
+        (
+            "CACHE_CHAT_COMPLETION=true\nCHAT_COMPLETION_ROUTE=/openai/v1/chat/completions",
+            CacheStore::Memory,
+            &[chat],
+        ),
+        (
+            "CACHE_CHAT_COMPLETION=true\nCHAT_COMPLETION_ROUTE=/api/chat",
+            CacheStore::Memory,
+            &["/api/chat"],
+        ),
+    ] {
+        let cache = found(&format!("FORWARD_KEY=fk-one-key\n{text}"), &[]).unwrap().config.cache;
+        assert_eq!((cache.store, cache.ttl, cache.default), (store, None, false), "{text}");
+        assert_eq!(cache.routes, routes, "{text}");
+    }
+    for off in ["CACHE_GENERAL=true", "CACHE_BACKEND=LMDB", "DEFAULT_REQUEST_CACHING_VALUE=true"] {
+        let config = found(&format!("FORWARD_KEY=fk-one-key\n{off}"), &[]).unwrap().config;
+        assert_eq!(config.cache.store, CacheStore::Off, "{off}");
+        assert!(config.keys.iter().all(|key| key.cache_group.is_none()), "{off}");
+    }
+}
+
+#[test]
+fn all_forward_keys_share_what_is_kept() {
+    let text = "FORWARD_KEY=fk-one-key,fk-two-key\nCACHE_CHAT_COMPLETION=true\n\
+        DEFAULT_REQUEST_CACHING_VALUE=true\nCACHE_BACKEND=ROCKSDB\nCACHE_ROOT_PATH_OR_URL=http://h";
+    let config = found(text, &[]).unwrap().config;
+    let groups: Vec<_> = config.keys.iter().map(|key| key.cache_group.as_deref()).collect();
+    assert_eq!(groups, [Some("forward"), Some("forward")]);
+    assert!(config.cache.default);
+    // A server of theirs is none of ours, and is told.
+    assert_eq!(config.cache.store, CacheStore::Lmdb("./CACHE_AIFD".into()));
+    for name in ["CACHE_CHAT_COMPLETION: ", "CACHE_BACKEND: ROCKSDB is", "CACHE_ROOT_PATH_OR_URL: "]
+    {
+        let told = config.notices.iter().filter(|notice| notice.starts_with(name)).count();
+        assert_eq!(told, 1, "{name} in {:?}", config.notices);
+    }
+    assert_eq!(config.notices.len(), 3, "{:?}", config.notices);
 }
 
 /// The rules as `path@level requests ~ pace`.
