@@ -109,6 +109,8 @@ fn keys_in_every_form() {
             vec![("fk-1", 0), ("fk-2", 1), ("fk-3", 1)],
         ),
         ("OPENAI_API_KEY=sk-1\nFORWARD_KEY_CONFIG={\"fk-1\": 0}", vec![], vec![("fk-1", 0)]),
+        ("FORWARD_KEY_CONFIG={\"0\": \"fk-1\"}", vec![], vec![("fk-1", 0)]),
+        ("FORWARD_KEY_CONFIG={\"123\": \"1\"}", vec![], vec![("123", 1)]),
         ("FORWARD_KEY=fk-1,fk-1", vec![], vec![("fk-1", 0)]),
     ] {
         assert_eq!(secrets(&forward(text)), (upstream, keys), "{text}");
