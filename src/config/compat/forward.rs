@@ -57,6 +57,19 @@ pub struct Forward {
     pub benchmark: bool,
     /// The time zone of the log.
     pub zone: Option<String>,
+    /// What its banner shows as it was written.
+    pub shown: Shown,
+}
+
+/// What its banner shows as it was written, no secret in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Limits: what is limited (or how they are counted), and the limit.
+    pub limits: Vec<(String, String)>,
+    /// The proxy, its login as dots.
+    pub proxy: Option<String>,
+    /// Whether it is said in the words of 0.7 or later.
+    pub json: bool,
 }
 
 /// One base URL and the prefix that leads to it.

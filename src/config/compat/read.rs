@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::forward::{Cache, Forward, Paths};
 use super::source::Source;
 use super::words::Words;
-use super::{limits, secrets, targets, unserved};
+use super::{limits, secrets, shown, targets, unserved};
 use crate::config::findings::Findings;
 use crate::secret::Secret;
 
@@ -43,6 +43,7 @@ pub(super) fn forward(source: &Source, findings: &mut Findings<'_>) -> Forward {
         default_stream: words.flag("DEFAULT_STREAM_RESPONSE", true),
         benchmark: words.flag("BENCHMARK_MODE", false),
         zone: words.text("TZ"),
+        shown: shown::shown(words),
     };
     unserved::tell(&forward, words);
     forward
