@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::config::compat::{Forward, Found, find};
+use crate::config::compat::{Forward, Found, find, known};
 use crate::config::{CacheStore, Kind, Strategy};
 
 /// What is read of a `.env`, under real variables.
@@ -335,6 +335,18 @@ fn what_is_deep_is_refused_and_nothing_falls_over() {
         let faults = find(folder.path(), &|_| None).unwrap().unwrap_err();
         assert_eq!(faults.faults.len(), 1, "{faults}");
         fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn the_table_for_who_moves_over_has_every_variable() {
+    let guide = include_str!("../../../docs/from-openai-forward.md");
+    let (_, table) = guide.split_once("## 3. ").unwrap();
+    let (table, _) = table.split_once("## 4. ").unwrap();
+    for known in known::KNOWN {
+        let name = format!("`{}`", known.name);
+        let rows = table.lines().filter(|row| row.starts_with('|') && row.contains(&name)).count();
+        assert!(rows > 0, "{name} stands in no row");
     }
 }
 
