@@ -70,14 +70,17 @@ pub(crate) struct Run {
 
 /// Options of openai-forward 0.4 and before, each instead of a variable of the environment.
 #[derive(Args)]
-#[command(next_help_heading = "Instead of openai-forward's variable of the same name")]
+#[command(next_help_heading = "Instead of a variable that openai-forward reads")]
 pub(crate) struct Variables {
+    /// OPENAI_BASE_URL
     #[arg(long = "openai_base_url", value_name = "URLS", hide_short_help = true,
           aliases = ["openai-base-url", "base_url", "base-url"])]
     base_url: Option<String>,
+    /// OPENAI_ROUTE_PREFIX
     #[arg(long = "openai_route_prefix", value_name = "PREFIXES", hide_short_help = true,
           aliases = ["openai-route-prefix", "route_prefix", "route-prefix"])]
     route_prefix: Option<String>,
+    /// EXTRA_BASE_URL
     #[arg(
         long = "extra_base_url",
         value_name = "URLS",
@@ -85,6 +88,7 @@ pub(crate) struct Variables {
         alias = "extra-base-url"
     )]
     extra_base_url: Option<String>,
+    /// EXTRA_ROUTE_PREFIX
     #[arg(
         long = "extra_route_prefix",
         value_name = "PREFIXES",
@@ -92,8 +96,10 @@ pub(crate) struct Variables {
         alias = "extra-route-prefix"
     )]
     extra_route_prefix: Option<String>,
+    /// OPENAI_API_KEY
     #[arg(long = "api_key", value_name = "KEYS", hide_short_help = true, alias = "api-key")]
     api_key: Option<String>,
+    /// FORWARD_KEY
     #[arg(
         long = "forward_key",
         value_name = "KEYS",
@@ -101,8 +107,10 @@ pub(crate) struct Variables {
         alias = "forward-key"
     )]
     forward_key: Option<String>,
+    /// PROXY
     #[arg(long, value_name = "URL", hide_short_help = true)]
     proxy: Option<String>,
+    /// IP_WHITELIST
     #[arg(
         long = "ip_whitelist",
         value_name = "IPS",
@@ -110,6 +118,7 @@ pub(crate) struct Variables {
         alias = "ip-whitelist"
     )]
     ip_whitelist: Option<String>,
+    /// IP_BLACKLIST
     #[arg(
         long = "ip_blacklist",
         value_name = "IPS",

@@ -95,6 +95,12 @@ fn load(source: &Source, typed: &[Typed<'_>]) -> Result<Loaded, ExitCode> {
         return Err(complain(&text, WRONG));
     };
     let mut found = found.map_err(wrong)?;
+    if let Some(Typed { option, .. }) = typed.first()
+        && found.source.ends_with(".yaml")
+    {
+        let text = format!("{option}: {} is the configuration; write it there", found.source);
+        return Err(complain(&text, WRONG));
+    }
     for Typed { option, variable, .. } in typed.iter().filter(|typed| typed.secret) {
         let text = format!(
             "{option}: everybody on this machine can read it among the processes; write {variable}=... \

@@ -147,6 +147,12 @@ async fn beside_a_file_an_option_of_theirs_is_told_what_to_write() {
         assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{}", said.err);
         assert!(said.err.starts_with(option) && said.err.contains(words), "{}", said.err);
     }
+    let site = with_env("");
+    fs::write(site.dir().join("openai-forward-config.yaml"), "timeout: 5\n").unwrap();
+    let said = site.run(&["run", "--api_key", "sk-of-mine"]).await;
+    assert_eq!((said.code, said.out.as_str()), (Some(2), ""));
+    let expected = "--api_key: openai-forward-config.yaml is the configuration; write it there\n";
+    assert_eq!(said.err, expected);
 }
 
 #[tokio::test]
@@ -291,7 +297,7 @@ async fn the_printed_configuration_serves_the_same() {
     );
     for (name, text) in [(".env", lists), (".env", json), ("openai-forward-config.yaml", yaml)] {
         let site = Site::empty();
-        fs::write(site.dir().join(name), text).unwrap();
+        fs::write(site.dir().join(name), &text).unwrap();
         let shown = site.run(&["config"]).await;
         assert_eq!(shown.code, Some(0), "{}", shown.err);
         for secret in ["sk-one", "sk-two", "fk-one"] {
@@ -313,7 +319,9 @@ async fn the_printed_configuration_serves_the_same() {
         assert_eq!(bare(&again.out), bare(&shown.out));
         let mut process = site.serve(&["--port", "0"]).await;
         answers(&process).await;
-        assert!(process.banner().await.contains("1, others passed on"));
+        let banner = process.banner().await;
+        assert!(banner.contains("1, others passed on") && !banner.contains('│'), "{banner}");
+        assert_eq!(banner.contains("\n  cache "), text.contains("CACHE"), "{banner}");
         assert_eq!(Client::h1(process.addr()).await.ask(get("/healthz")).await.status, 200);
     }
 }
