@@ -13,12 +13,14 @@ AIFD    := $(TARGET)/debug/aifd
 TALLY   := $(TARGET)/tally
 PYTHON  ?= python3
 CLIENTS := $(TARGET)/venv-clients
+OLD     := $(TARGET)/venv-old
 REAL    := $(TARGET)/venv-real
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
 T       :=
 
 export PYTHONDONTWRITEBYTECODE := 1
 export AIFD_BIN ?= $(abspath $(AIFD))
+export AIFD_OLD ?= $(abspath $(OLD)/bin/python)
 
 step   = @printf '\n== %s\n' '$(1)'
 # Shows the output of a step and keeps it, without colours, for the summary.
@@ -85,7 +87,7 @@ binary:
 	$(call step,debug binary)
 	@cargo build --bin aifd --test it
 
-clients: binary $(CLIENTS)/.stamp | $(TALLY) ## the real openai client; one test: make clients T=name
+clients: binary $(CLIENTS)/.stamp $(OLD)/.stamp | $(TALLY) ## the real openai client; one test: make clients T=name
 	$(call step,real clients)
 	@$(call pytest,$(CLIENTS),tests/clients) $(call kept,clients)
 
@@ -160,6 +162,9 @@ define venv
 endef
 
 $(CLIENTS)/.stamp: tests/clients/requirements.txt
+	$(venv)
+
+$(OLD)/.stamp: tests/clients/requirements-old.txt
 	$(venv)
 
 $(REAL)/.stamp: tests/real/requirements.txt tests/clients/requirements.txt

@@ -6,91 +6,25 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use aifd::config::{self, Config, Faults, Listen, compat};
+use aifd::config::compat::{self, Forward, Found};
+use aifd::config::{self, Config, Faults, Listen};
 use aifd::console::{self, Console};
 use aifd::convert;
 use aifd::demo;
 use aifd::server::{House, Outcome, Stop};
-use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use cli::{Command, Form, GenConfig, Run, Source, Typed};
+
 mod banner;
+mod begin;
+mod cli;
 
 // A log line is made on one thread and freed on another, a request in two hundred small pieces: the
 // C library's allocator spends a twelfth of a request's CPU time on that, this one hardly any.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
-/// A streaming-first proxy between OpenAI clients and several LLM hosts.
-#[derive(Parser)]
-#[command(version, about, arg_required_else_help = true)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Serve.
-    Run(Run),
-    /// Say what is wrong with a configuration, and nothing else.
-    Check(Source),
-    /// Print the effective configuration as TOML, secrets hidden.
-    Config(Source),
-    /// Turn chat logs, those of openai-forward too, into JSON.
-    Convert(Convert),
-    /// Show aifd at work against an upstream of its own: nothing to install, nothing to configure.
-    Demo(Demo),
-}
-
-#[derive(Args)]
-struct Source {
-    /// The configuration file [default: ./aifd.toml, else /etc/aifd/aifd.toml, else what
-    /// openai-forward reads: ./.env and the environment].
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
-#[derive(Args)]
-struct Run {
-    #[command(flatten)]
-    source: Source,
-    /// Port of the first TCP listener, instead of the configured one.
-    #[arg(long)]
-    port: Option<u16>,
-    /// Worker threads, instead of the configured number (0: one per core).
-    #[arg(long)]
-    workers: Option<usize>,
-    /// Whether calls are written to the chat log, instead of what is configured.
-    #[arg(long = "log_chat", alias = "log-chat", value_name = "BOOL", num_args = 0..=1,
-          default_missing_value = "true")]
-    log_chat: Option<bool>,
-}
-
-#[derive(Args)]
-struct Convert {
-    /// The folder to convert [default: each one below ./Log that has a chat log].
-    #[arg(long = "log_folder", alias = "log-folder", value_name = "FOLDER")]
-    folder: Option<PathBuf>,
-    /// The file to write [default: ./Log/chat_openai.json and the like, or FOLDER.json].
-    #[arg(long = "target_path", alias = "target-path", value_name = "FILE")]
-    target: Option<PathBuf>,
-    /// The fields of an item, named by the one that tells them apart.
-    #[arg(long, value_enum, default_value = "auto")]
-    layout: convert::Layout,
-    /// Blanks of one step of indentation.
-    #[arg(long, value_name = "N", default_value_t = 4,
-          value_parser = clap::value_parser!(u8).range(0..=16))]
-    indent: u8,
-}
-
-#[derive(Args)]
-struct Demo {
-    /// End after the tour, with 0 when every step went well.
-    #[arg(long)]
-    once: bool,
-}
 
 /// Where a configuration is looked for, in this order.
 const PLACES: [&str; 2] = ["aifd.toml", "/etc/aifd/aifd.toml"];
@@ -98,7 +32,7 @@ const PLACES: [&str; 2] = ["aifd.toml", "/etc/aifd/aifd.toml"];
 const WRONG: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = cli::read();
     let console = match console::start() {
         Ok(console) => console,
         Err(error) => return complain(&format!("the log cannot be started: {error}"), 1),
@@ -106,14 +40,16 @@ fn main() -> ExitCode {
     let code = match cli.command {
         Command::Run(run) => serve(&run, &console),
         Command::Check(source) => {
-            load(&source).map_or_else(|code| code, |it| check(&it.config, &it.path))
+            load(&source, &[]).map_or_else(|code| code, |it| check(&it.config, &it.path))
         }
         Command::Config(source) => {
             let text = |it: Loaded| it.preface + &config::show(&it.config);
-            load(&source).map_or_else(|code| code, |it| say(&text(it)))
+            load(&source, &[]).map_or_else(|code| code, |it| say(&text(it)))
         }
         Command::Convert(args) => convert_logs(args),
+        Command::GenConfig(args) => begin(&args),
         Command::Demo(demo) => show(&demo),
+        Command::RunWeb { .. } => complain(&format!("run_web: {}", cli::NO_WEB), WRONG),
     };
     console.flush(Duration::from_secs(2));
     code
@@ -131,38 +67,79 @@ struct Loaded {
     config: Config,
     path: PathBuf,
     preface: String,
+    /// What openai-forward would have read, if that is where it came from.
+    forward: Option<Forward>,
 }
 
-fn load(source: &Source) -> Result<Loaded, ExitCode> {
+fn load(source: &Source, typed: &[Typed<'_>]) -> Result<Loaded, ExitCode> {
     let found = source
         .config
         .clone()
         .or_else(|| PLACES.iter().map(PathBuf::from).find(|place| place.exists()));
     let wrong = |faults: Faults| complain(faults.to_string().trim_end(), WRONG);
     if let Some(path) = found {
+        if let Some(Typed { option, toml, .. }) = typed.first() {
+            let text =
+                format!("{option}: {} is the configuration; write {toml} there", path.display());
+            return Err(complain(&text, WRONG));
+        }
         let config = config::load(&path).map_err(wrong)?;
-        return Ok(Loaded { config, path, preface: String::new() });
+        return Ok(Loaded { config, path, preface: String::new(), forward: None });
     }
-    let Some(found) = compat::find(Path::new("."), &|name| std::env::var(name).ok()) else {
-        let places = PLACES.join(" or ");
-        let text = format!("no configuration: write {places}, or give one with --config FILE");
+    let Some(found) = environment(typed) else {
+        let (places, name) = (PLACES.join(" or "), cli::own_name());
+        let text = format!(
+            "no configuration: write {places}, or give one with --config FILE; or begin with a .env \
+            of openai-forward: {name} gen_config"
+        );
         return Err(complain(&text, WRONG));
     };
-    let found = found.map_err(wrong)?;
+    let mut found = found.map_err(wrong)?;
+    if let Some(Typed { option, .. }) = typed.first()
+        && found.source.ends_with(".yaml")
+    {
+        let text = format!("{option}: {} is the configuration; write it there", found.source);
+        return Err(complain(&text, WRONG));
+    }
+    for Typed { option, variable, .. } in typed.iter().filter(|typed| typed.secret) {
+        let text = format!(
+            "{option}: everybody on this machine can read it among the processes; write {variable}=... \
+            into .env"
+        );
+        found.config.notices.push(text);
+    }
     let preface = found.to_set();
-    Ok(Loaded { config: found.config, path: found.source.into(), preface })
+    let path = PathBuf::from(found.source);
+    Ok(Loaded { config: found.config, path, preface, forward: Some(found.forward) })
+}
+
+/// What openai-forward reads, below what was typed.
+fn environment(typed: &[Typed<'_>]) -> Option<Result<Found, Faults>> {
+    let find = |more: Option<&str>| {
+        compat::find(Path::new("."), &|name| {
+            let typed = typed.iter().find(|typed| typed.variable == name);
+            let said = typed.map(|typed| typed.value.to_owned());
+            said.or_else(|| std::env::var(name).ok())
+                .or_else(|| (more == Some(name)).then(|| "false".to_owned()))
+        })
+    };
+    // A key alone may be anybody's, but who types one means it: then there is a configuration.
+    find(None).or_else(|| if typed.is_empty() { None } else { find(Some("LOG_CHAT")) })
 }
 
 fn serve(run: &Run, console: &Console) -> ExitCode {
-    let Loaded { mut config, path, .. } = match load(&run.source) {
+    let typed = run.variables.typed();
+    let Loaded { mut config, path, forward, .. } = match load(&run.source, &typed) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
+    config.notices.extend(run.web.notice());
     if let Err(why) = override_with(&mut config, run) {
         return complain(&why, WRONG);
     }
     let served = runtime(config.server.workers).and_then(|runtime| {
-        let outcome = runtime.block_on(serve_until_told(&config, &path, console));
+        let banner = |house: &House| banner::text(&config, house, &path, forward.as_ref());
+        let outcome = runtime.block_on(serve_until_told(&config, &banner, console));
         runtime.shutdown_timeout(Duration::from_millis(100));
         outcome
     });
@@ -201,18 +178,18 @@ fn runtime(workers: usize) -> anyhow::Result<tokio::runtime::Runtime> {
 
 async fn serve_until_told(
     config: &Config,
-    path: &Path,
+    banner: &dyn Fn(&House) -> String,
     console: &Console,
 ) -> anyhow::Result<Outcome> {
     // First of all: a signal that comes while the doors open must not kill.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let house = House::open(config).await?;
+    say(&banner(&house));
     for notice in &config.notices {
         log::warn!("{notice}");
     }
     console.flush(Duration::from_secs(2));
-    say(&banner::text(config, &house, path));
     let (tell, told) = watch::channel(Stop::No);
     let mut running = std::pin::pin!(house.run(told));
     loop {
@@ -237,7 +214,18 @@ fn listen_to(tell: &watch::Sender<Stop>) {
     });
 }
 
-fn convert_logs(args: Convert) -> ExitCode {
+fn begin(args: &GenConfig) -> ExitCode {
+    let file = match args.format {
+        Form::Env => begin::ENV,
+        Form::Toml => begin::TOML,
+    };
+    match begin::write(&args.dir, file) {
+        Ok(said) => say(&said),
+        Err(why) => complain(&why, 1),
+    }
+}
+
+fn convert_logs(args: cli::Convert) -> ExitCode {
     let options = convert::Options {
         root: PathBuf::from("./Log"),
         folder: args.folder,
@@ -252,7 +240,7 @@ fn convert_logs(args: Convert) -> ExitCode {
     }
 }
 
-fn show(demo: &Demo) -> ExitCode {
+fn show(demo: &cli::Demo) -> ExitCode {
     let shown = runtime(2).and_then(|runtime| runtime.block_on(demo::run(demo.once)));
     match shown {
         Ok(()) => ExitCode::SUCCESS,

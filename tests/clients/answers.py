@@ -10,7 +10,8 @@ import json
 import re
 import struct
 
-MODELS = ["gpt-4o-mini", "gated", "lingers", "cut", "busy", "text-embedding-3-small", "whisper-1", "tts-1"]
+MODELS = ["gpt-4o-mini", "gpt-3.5-turbo", "gated", "lingers", "cut", "busy", "text-embedding-3-small", "whisper-1",
+          "tts-1"]
 RATELIMIT = [("x-ratelimit-limit-requests", "500"), ("x-ratelimit-remaining-requests", "499")]
 PROCESSING = [("openai-processing-ms", "12")]
 BUSY = {"error": {"message": "Rate limit reached for the organisation: 日本", "type": "requests", "param": None,
@@ -146,11 +147,18 @@ async def speech(_call, answer):
     await answer.whole(200, SPEECH, kind="audio/mpeg")
 
 
+async def images(call, answer):
+    asked = call.json()
+    data = [{"url": f"https://images.example/{asked['size']}/{at}.png"} for at in range(asked["n"])]
+    await answer.whole(200, {"created": 1700000000, "data": data})
+
+
 HANDLERS = {
     ("GET", "/v1/models"): models,
     ("POST", "/v1/chat/completions"): chat,
     ("POST", "/v1/completions"): completions,
     ("POST", "/v1/embeddings"): embeddings,
+    ("POST", "/v1/images/generations"): images,
     ("POST", "/v1/audio/transcriptions"): transcriptions,
     ("POST", "/v1/audio/speech"): speech,
 }

@@ -24,15 +24,27 @@ class Aifd:
     """A running aifd. `config` is TOML; `{port}`, `{admin}` and `{log}` in it are filled in."""
 
     def __init__(self, folder, config):
-        assert BINARY.exists(), f"{BINARY} is missing: build it with `cargo build`, or set AIFD_BIN"
         self.port, self.log_dir = free_port(), folder / "Log"
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._stderr = folder / "stderr.log"
         file = folder / "aifd.toml"
         file.write_text(config.format(port=self.port, admin=free_port(), log=self.log_dir), encoding="utf-8")
+        self._begin(folder, "--config", file)
+
+    @classmethod
+    def in_place(cls, folder, env):
+        """Where an openai-forward was: `env` is its `.env`, and nobody says more than the port."""
+        here = cls.__new__(cls)
+        here.port, here.log_dir = free_port(), folder / "Log"
+        (folder / ".env").write_text(env, encoding="utf-8")
+        here._begin(folder, "--port", str(here.port))
+        return here
+
+    def _begin(self, folder, *options):
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._stderr = folder / "stderr.log"
+        assert BINARY.exists(), f"{BINARY} is missing: build it with `cargo build`, or set AIFD_BIN"
         with self._stderr.open("wb") as stderr:
             self._process = subprocess.Popen(
-                [BINARY, "run", "--config", file], cwd=folder, env={"PATH": os.environ["PATH"]},
+                [BINARY, "run", *options], cwd=folder, env={"PATH": os.environ["PATH"]},
                 stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
         try:
             self._wait_until_it_serves()

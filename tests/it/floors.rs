@@ -25,7 +25,7 @@ const SERVER: Names = &["server"];
 const DEMO: Names = &["demo"];
 const CONSOLE: Names = &["console"];
 const CONVERT: Names = &["convert"];
-const MAIN: Names = &["main", "banner"];
+const MAIN: Names = &["main", "cli", "begin", "banner"];
 
 /// A floor, the rooms on it, what they may import, and what to do instead of anything else.
 const HOUSE: [(u8, Names, &[Names], &str); 9] = [

@@ -27,6 +27,7 @@ mod access;
 mod command;
 mod crash;
 mod demo;
+mod forward;
 
 /// Much for a process that has nothing left to do, little for one that waits for something.
 const SOON: Duration = Duration::from_secs(2);

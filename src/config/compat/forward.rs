@@ -4,8 +4,8 @@
 //! (`place`); this keeps the rest for whoever serves it.
 //!
 //! Without a home in the configuration yet: the levels of upstream keys, the no-auth mode, the
-//! cache, the benchmark route, other paths for the chat and the embedding routes, `print_chat`,
-//! `log_general`, `default_stream`, the time zone of the chat log, and its Python form.
+//! benchmark route, other paths for the chat and the embedding routes, `print_chat`, `log_general`,
+//! `default_stream`, the time zone of the chat log, and its Python form.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -57,6 +57,19 @@ pub struct Forward {
     pub benchmark: bool,
     /// The time zone of the log.
     pub zone: Option<String>,
+    /// What its banner shows as it was written.
+    pub shown: Shown,
+}
+
+/// What its banner shows as it was written, no secret in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Limits: what is limited (or how they are counted), and the limit.
+    pub limits: Vec<(String, String)>,
+    /// The proxy, its login as dots.
+    pub proxy: Option<String>,
+    /// Whether it is said in the words of 0.7 or later.
+    pub json: bool,
 }
 
 /// One base URL and the prefix that leads to it.
@@ -127,9 +140,9 @@ pub struct Cache {
     pub general: bool,
     /// Paths, without the prefix, that are cached.
     pub routes: Vec<String>,
-    /// Where: `MEMORY`, `LMDB` or `LEVELDB`.
+    /// Where, as it is written: `MEMORY`, `LMDB`, `LEVELDB` or `ROCKSDB` in any case.
     pub backend: String,
-    /// The folder of the last two.
+    /// The folder of the last three.
     pub root: String,
     /// What a request without `caching` means.
     pub default_caching: bool,
@@ -146,4 +159,31 @@ pub struct Paths {
     pub embedding: String,
     /// One more whose model is checked on general routes.
     pub custom_general: Option<String>,
+}
+
+// === impl Cache ===
+
+impl Cache {
+    /// Whether anything is kept; of general routes nothing ever was.
+    #[must_use]
+    pub const fn is_on(&self) -> bool {
+        self.chat || self.embedding
+    }
+
+    /// Whether it is kept in this process, and nowhere else.
+    #[must_use]
+    pub fn is_memory(&self) -> bool {
+        self.backend.eq_ignore_ascii_case("MEMORY")
+    }
+}
+
+// === impl Paths ===
+
+impl Paths {
+    /// Where chats go, if nobody says.
+    pub const CHAT: &'static str = "/v1/chat/completions";
+    /// Where completions go.
+    pub const COMPLETION: &'static str = "/v1/completions";
+    /// Where embeddings go.
+    pub const EMBEDDING: &'static str = "/v1/embeddings";
 }

@@ -29,6 +29,7 @@ mod origins;
 mod place;
 mod read;
 mod secrets;
+mod shown;
 mod source;
 mod targets;
 #[cfg(test)]
@@ -37,7 +38,7 @@ mod tree;
 mod unserved;
 mod words;
 
-pub use forward::{Cache, Forward, ForwardKey, Limits, Paths, Rule, Target, UpstreamKey};
+pub use forward::{Cache, Forward, ForwardKey, Limits, Paths, Rule, Shown, Target, UpstreamKey};
 
 /// What was found, in both forms.
 #[derive(Debug, Clone, PartialEq, Eq)]

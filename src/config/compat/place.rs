@@ -19,6 +19,7 @@ use crate::config::written::Written;
 use crate::config::{Config, CountBy, UnknownKeys, check};
 use crate::secret::Secret;
 
+mod cache;
 mod upstreams;
 
 /// Who stands before openai-forward and says where a request came from: it believed everybody,
@@ -36,6 +37,8 @@ pub(super) fn config(forward: &Forward, source: &Source, env: Env<'_>) -> Result
     let config = check::check(&raw, &mut findings);
     match findings.conclude(config, &source.name) {
         Ok(mut config) => {
+            // `unserved` says the same in the words of the environment.
+            config.notices.retain(|notice| !notice.starts_with("cache.default: "));
             for notice in &mut config.notices {
                 if let Some((path, rest)) = notice.split_once(": ") {
                     *notice = format!("{}: {rest}", origins.name(path));
@@ -100,7 +103,7 @@ impl<'s> Place<'s> {
             limits: self.limits(forward),
             level: self.levels(forward),
             key: self.keys(forward),
-            cache: raw::Cache::default(),
+            cache: self.cache(forward),
             chat_log: raw::ChatLog { on: forward.log_chat, ..Default::default() },
         }
     }
@@ -125,7 +128,14 @@ impl<'s> Place<'s> {
         for (at, (key, secret)) in forward.forward_keys.iter().zip(names).enumerate() {
             self.origins.add_key(format!("key[{at}]"), at, &["FORWARD_KEY_CONFIG", "FORWARD_KEY"]);
             let name = format!("forward-{}", at + 1);
-            keys.push(raw::Key { name, secret, level: key.level, ..Default::default() });
+            let cache_group = Self::cache_group(forward);
+            keys.push(raw::Key {
+                name,
+                secret,
+                level: key.level,
+                cache_group,
+                ..Default::default()
+            });
         }
         keys
     }

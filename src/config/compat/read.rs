@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::forward::{Cache, Forward, Paths};
 use super::source::Source;
 use super::words::Words;
-use super::{limits, secrets, targets, unserved};
+use super::{limits, secrets, shown, targets, unserved};
 use crate::config::findings::Findings;
 use crate::secret::Secret;
 
@@ -43,6 +43,7 @@ pub(super) fn forward(source: &Source, findings: &mut Findings<'_>) -> Forward {
         default_stream: words.flag("DEFAULT_STREAM_RESPONSE", true),
         benchmark: words.flag("BENCHMARK_MODE", false),
         zone: words.text("TZ"),
+        shown: shown::shown(words),
     };
     unserved::tell(&forward, words);
     forward
@@ -80,8 +81,8 @@ fn tls(words: &mut Words<'_, '_, '_>) -> Option<(std::path::PathBuf, std::path::
 }
 
 fn cache(words: &mut Words<'_, '_, '_>) -> Cache {
-    let backend = words.text("CACHE_BACKEND").unwrap_or_else(|| "MEMORY".to_owned()).to_uppercase();
-    if !matches!(backend.as_str(), "MEMORY" | "LMDB" | "LEVELDB" | "ROCKSDB") {
+    let backend = words.text("CACHE_BACKEND").unwrap_or_else(|| "MEMORY".to_owned());
+    if !matches!(&*backend.to_uppercase(), "MEMORY" | "LMDB" | "LEVELDB" | "ROCKSDB") {
         let label = words.label("CACHE_BACKEND");
         words.findings.fault(&label, "is no backend of the cache", "MEMORY, LMDB or LEVELDB");
     }
@@ -92,17 +93,32 @@ fn cache(words: &mut Words<'_, '_, '_>) -> Cache {
         general: words.flag("CACHE_GENERAL", false),
         routes: words.list("CACHE_ROUTES"),
         backend,
-        root: words.text("CACHE_ROOT_PATH_OR_URL").unwrap_or_else(|| ".".to_owned()),
+        root: cache_root(words),
         default_caching: words.flag("DEFAULT_REQUEST_CACHING_VALUE", false),
     }
+}
+
+/// The folder above that of the cache.
+fn cache_root(words: &mut Words<'_, '_, '_>) -> String {
+    let here = || ".".to_owned();
+    let Some(root) = words.text("CACHE_ROOT_PATH_OR_URL") else { return here() };
+    if root.contains("://") {
+        let label = words.label("CACHE_ROOT_PATH_OR_URL");
+        words.findings.notice(format!(
+            "{label}: a server of FlaxKV is not spoken to, answers are kept below the working \
+            directory; machines share them with cache.store = \"redis://...\" in aifd.toml"
+        ));
+        return here();
+    }
+    root
 }
 
 fn paths(words: &mut Words<'_, '_, '_>) -> Paths {
     let mut path = |name: &str| words.text(name).map(|path| path.to_lowercase());
     Paths {
-        chat: path("CHAT_COMPLETION_ROUTE").unwrap_or_else(|| "/v1/chat/completions".to_owned()),
-        completion: path("COMPLETION_ROUTE").unwrap_or_else(|| "/v1/completions".to_owned()),
-        embedding: path("EMBEDDING_ROUTE").unwrap_or_else(|| "/v1/embeddings".to_owned()),
+        chat: path("CHAT_COMPLETION_ROUTE").unwrap_or_else(|| Paths::CHAT.to_owned()),
+        completion: path("COMPLETION_ROUTE").unwrap_or_else(|| Paths::COMPLETION.to_owned()),
+        embedding: path("EMBEDDING_ROUTE").unwrap_or_else(|| Paths::EMBEDDING.to_owned()),
         custom_general: path("CUSTOM_GENERAL_ROUTE"),
     }
 }

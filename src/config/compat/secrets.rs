@@ -81,8 +81,14 @@ pub(super) fn forward_keys(words: &mut Words<'_, '_, '_>) -> Vec<ForwardKey> {
     }
     let label = words.label(name);
     let members = words.map(name, LEVEL);
-    // Levels first, keys in lists: 0.8.2 turned it round.
-    let turned = members.iter().any(|(_, value)| matches!(value, Tree::List(_)));
+    // Levels first, keys in lists (one key may go without): 0.8.2 turned it round.
+    let level_first = |(left, right): &(String, Tree)| {
+        left.trim().parse::<u32>().is_ok()
+            && matches!(right, Tree::Text(_))
+            && right.number().is_none()
+    };
+    let turned = members.iter().any(|(_, value)| matches!(value, Tree::List(_)))
+        || (!members.is_empty() && members.iter().all(level_first));
     let mut keys = Vec::new();
     for (left, right) in members {
         let read = if turned {

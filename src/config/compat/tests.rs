@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::config::compat::{Forward, Found, find};
-use crate::config::{Kind, Strategy};
+use crate::config::compat::{Forward, Found, find, known};
+use crate::config::{CacheStore, Kind, Strategy};
 
 /// What is read of a `.env`, under real variables.
 fn found(text: &str, real: &[(&str, &str)]) -> Option<Found> {
@@ -109,6 +109,8 @@ fn keys_in_every_form() {
             vec![("fk-1", 0), ("fk-2", 1), ("fk-3", 1)],
         ),
         ("OPENAI_API_KEY=sk-1\nFORWARD_KEY_CONFIG={\"fk-1\": 0}", vec![], vec![("fk-1", 0)]),
+        ("FORWARD_KEY_CONFIG={\"0\": \"fk-1\"}", vec![], vec![("fk-1", 0)]),
+        ("FORWARD_KEY_CONFIG={\"123\": \"1\"}", vec![], vec![("123", 1)]),
         ("FORWARD_KEY=fk-1,fk-1", vec![], vec![("fk-1", 0)]),
     ] {
         assert_eq!(secrets(&forward(text)), (upstream, keys), "{text}");
@@ -144,6 +146,71 @@ fn targets_in_both_forms() {
         let routes: Vec<_> = found.config.routes.iter().map(|route| &*route.prefix).collect();
         assert_eq!(routes, ["/", "/b", "/c/d"]);
     }
+}
+
+#[test]
+fn the_cache_of_every_version() {
+    let lmdb = |path: &str| CacheStore::Lmdb(path.into());
+    let chat = "/v1/chat/completions";
+    let both = &[chat, "/v1/embeddings"][..];
+    for (text, store, routes) in [
+        ("CACHE_CHAT_COMPLETION=true", CacheStore::Memory, &[chat][..]),
+        ("CACHE_EMBEDDING=true", CacheStore::Memory, &["/v1/embeddings"]),
+        ("CACHE_OPENAI=True\nCACHE_BACKEND=Memory", CacheStore::Memory, both),
+        ("CACHE_OPENAI=true\nCACHE_BACKEND=LMDB", lmdb("./CACHE_AIFD"), both),
+        (
+            "CACHE_OPENAI=true\nCACHE_BACKEND=LevelDB\nCACHE_ROOT_PATH_OR_URL=..",
+            lmdb("../CACHE_AIFD"),
+            both,
+        ),
+        (
+            "CACHE_CHAT_COMPLETION=true\nCACHE_BACKEND=ROCKSDB\nCACHE_ROOT_PATH_OR_URL=/var/x",
+            lmdb("/var/x/CACHE_AIFD"),
+            &[chat],
+        ),
+        (
+            "CACHE_OPENAI=true\nCACHE_ROUTES=[\"/v1/embeddings/\", \"/v1/moderations\"]",
+            CacheStore::Memory,
+            &[chat, "/v1/embeddings", "/v1/moderations"],
+        ),
+        (
+            "CACHE_CHAT_COMPLETION=true\nCHAT_COMPLETION_ROUTE=/openai/v1/chat/completions",
+            CacheStore::Memory,
+            &[chat],
+        ),
+        (
+            "CACHE_CHAT_COMPLETION=true\nCHAT_COMPLETION_ROUTE=/api/chat",
+            CacheStore::Memory,
+            &["/api/chat"],
+        ),
+    ] {
+        let cache = found(&format!("FORWARD_KEY=fk-one-key\n{text}"), &[]).unwrap().config.cache;
+        assert_eq!((cache.store, cache.ttl, cache.default), (store, None, false), "{text}");
+        assert_eq!(cache.routes, routes, "{text}");
+    }
+    for off in ["CACHE_GENERAL=true", "CACHE_BACKEND=LMDB", "DEFAULT_REQUEST_CACHING_VALUE=true"] {
+        let config = found(&format!("FORWARD_KEY=fk-one-key\n{off}"), &[]).unwrap().config;
+        assert_eq!(config.cache.store, CacheStore::Off, "{off}");
+        assert!(config.keys.iter().all(|key| key.cache_group.is_none()), "{off}");
+    }
+}
+
+#[test]
+fn all_forward_keys_share_what_is_kept() {
+    let text = "FORWARD_KEY=fk-one-key,fk-two-key\nCACHE_CHAT_COMPLETION=true\n\
+        DEFAULT_REQUEST_CACHING_VALUE=true\nCACHE_BACKEND=ROCKSDB\nCACHE_ROOT_PATH_OR_URL=http://h";
+    let config = found(text, &[]).unwrap().config;
+    let groups: Vec<_> = config.keys.iter().map(|key| key.cache_group.as_deref()).collect();
+    assert_eq!(groups, [Some("forward"), Some("forward")]);
+    assert!(config.cache.default);
+    // A server of theirs is none of ours, and is told.
+    assert_eq!(config.cache.store, CacheStore::Lmdb("./CACHE_AIFD".into()));
+    for name in ["CACHE_CHAT_COMPLETION: ", "CACHE_BACKEND: ROCKSDB is", "CACHE_ROOT_PATH_OR_URL: "]
+    {
+        let told = config.notices.iter().filter(|notice| notice.starts_with(name)).count();
+        assert_eq!(told, 1, "{name} in {:?}", config.notices);
+    }
+    assert_eq!(config.notices.len(), 3, "{:?}", config.notices);
 }
 
 /// The rules as `path@level requests ~ pace`.
@@ -268,6 +335,18 @@ fn what_is_deep_is_refused_and_nothing_falls_over() {
         let faults = find(folder.path(), &|_| None).unwrap().unwrap_err();
         assert_eq!(faults.faults.len(), 1, "{faults}");
         fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn the_table_for_who_moves_over_has_every_variable() {
+    let guide = include_str!("../../../docs/from-openai-forward.md");
+    let (_, table) = guide.split_once("## 3. ").unwrap();
+    let (table, _) = table.split_once("## 4. ").unwrap();
+    for known in known::KNOWN {
+        let name = format!("`{}`", known.name);
+        let rows = table.lines().filter(|row| row.starts_with('|') && row.contains(&name)).count();
+        assert!(rows > 0, "{name} stands in no row");
     }
 }
 

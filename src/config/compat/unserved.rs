@@ -143,26 +143,30 @@ fn logs(forward: &Forward, words: &mut Words<'_, '_, '_>) {
 
 fn cache(forward: &Forward, words: &mut Words<'_, '_, '_>) {
     let cache = &forward.cache;
-    for (name, on) in [
-        ("CACHE_CHAT_COMPLETION", cache.chat),
-        ("CACHE_EMBEDDING", cache.embedding),
-        ("CACHE_OPENAI", cache.chat),
-        ("CACHE_GENERAL", cache.general),
-    ] {
-        if on && words.get(name).is_some() {
-            say(
-                words,
-                name,
-                "the cache is not served by this version yet: every request goes upstream",
-            );
-        }
-    }
-    if cache.backend == "ROCKSDB" {
+    if cache.general {
         say(
             words,
-            "CACHE_BACKEND",
-            "ROCKSDB was dropped by openai-forward 0.6.4; write LMDB or LEVELDB",
+            "CACHE_GENERAL",
+            "general routes are relayed unread, so nothing of them is kept",
         );
+    }
+    if !cache.is_on() {
+        return;
+    }
+    let names = ["CACHE_OPENAI", "CACHE_CHAT_COMPLETION", "CACHE_EMBEDDING"];
+    let given = |name: &&str| words.get(name).is_some();
+    let name = names.into_iter().find(given).unwrap_or(names[0]);
+    let text = match forward.forward_keys.is_empty() {
+        true => "answers are kept for forward keys alone, and there is none: nothing is cached",
+        false => {
+            "answers are kept for those who bring a forward key; others are passed on, never cached"
+        }
+    };
+    say(words, name, text);
+    let backend = &cache.backend;
+    if !cache.is_memory() && !backend.eq_ignore_ascii_case("LMDB") {
+        let text = format!("{backend} is served by LMDB, in a folder of its own");
+        say(words, "CACHE_BACKEND", &text);
     }
 }
 
@@ -181,6 +185,7 @@ fn leftovers(words: &mut Words<'_, '_, '_>) {
         }
     }
     if words.flag("LOG_CACHE_DB_INFO", false) {
-        say(words, "LOG_CACHE_DB_INFO", "the cache is not served by this version yet");
+        let text = "there is no log of the cache; an answer says x-cache: hit, miss or coalesced";
+        say(words, "LOG_CACHE_DB_INFO", text);
     }
 }
