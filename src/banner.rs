@@ -31,7 +31,7 @@ pub(crate) fn text(config: &Config, house: &House, source: &Path) -> String {
     };
     line(&mut text, "keys", &format!("{}, {others}", config.keys.len()));
     let log = match config.chat_log.on {
-        true => config.chat_log.dir.join("chat.jsonl").display().to_string(),
+        true => config.chat_log.shown(),
         false => "off".into(),
     };
     line(&mut text, "chat log", &log);

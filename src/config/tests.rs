@@ -108,6 +108,13 @@ const FULL: &str = r#"
     [chat_log]
     full = "drop"
     dir = "/var/log/ai \"fd\""
+    format = "python"
+    print = true
+    chat = "/openai/api/chat"
+    completion = "/c"
+    embedding = "/e"
+    timezone = "Asia/Kolkata"
+    keep = "all"
 "#;
 
 fn parse(text: &str) -> Config {
