@@ -27,7 +27,10 @@ pub(super) fn of_chat(kept: Kept<'_>) -> Option<First> {
     let [message] = members(first(body)?.get(), &["message"])?;
     let [content, calls] = members(message?.get(), &["content", "tool_calls"])?;
     let calls = calls.filter(|raw| filled(raw));
-    let said = calls.or(content).map_or(Value::None, value);
+    let said = match calls.or(content) {
+        Some(raw) => said(raw)?,
+        None => Value::None,
+    };
     Some(First { said, is_calls: calls.is_some() })
 }
 
@@ -36,7 +39,7 @@ pub(super) fn of_completion(kept: Kept<'_>) -> Option<Value> {
     match kept {
         Kept::Body(body) => {
             let [text] = members(first(body)?.get(), &["text"])?;
-            text.map(value)
+            said(text?)
         }
         Kept::Events(answer) => of_events(answer).map(|first| first.said),
     }
@@ -72,8 +75,12 @@ fn call(call: &ToolCall) -> Value {
     Value::Dict(members)
 }
 
-/// JSON as Python's; half a pair of surrogates, which no log can hold, becomes U+FFFD.
-pub(super) fn value(raw: &RawValue) -> Value {
-    let read = serde_json::from_str(raw.get()).ok();
-    read.or_else(|| text(Some(raw)).map(|text| text.as_ref().into())).unwrap_or(Value::None)
+/// JSON as Python's; `None` when it holds half a pair of surrogates, which no log can hold.
+pub(super) fn value(raw: &RawValue) -> Option<Value> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+/// The same of what a host said, where each half becomes U+FFFD.
+fn said(raw: &RawValue) -> Option<Value> {
+    value(raw).or_else(|| text(Some(raw)).map(|text| text.as_ref().into()))
 }

@@ -100,13 +100,13 @@ fn text(record: &Record, colours: bool) -> Option<String> {
     }
     let body = str::from_utf8(record.body.as_deref()?).ok()?;
     let [messages, model] = members(body, &["messages", "model"])?;
-    let Value::List(messages) = first::value(messages?) else { return None };
+    let Value::List(messages) = first::value(messages?)? else { return None };
     let mut page = Page { text: String::new(), colours };
     page.line(Voice::Other, &"-".repeat(50));
     for message in &messages {
         page.message(message);
     }
-    let model = model.map_or(Value::None, first::value);
+    let model = model.and_then(first::value).unwrap_or(Value::None);
     let client = record.call.client.map_or_else(|| "unix".to_owned(), |client| client.to_string());
     let line = format!("{client}@{} uid: {}", model.as_str(), record.uid());
     page.line(Voice::Other, &line);

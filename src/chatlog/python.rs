@@ -23,8 +23,6 @@ use crate::pyrepr::{self, Value};
 use crate::wire::fields::members;
 
 mod fields;
-#[cfg(test)]
-mod tests;
 
 use self::fields::Facts;
 
@@ -180,7 +178,8 @@ fn result(kept: Kept<'_>, api: Api) -> Option<Value> {
             let Kept::Body(body) = kept else { return None };
             let names = ["object", "usage", "model"];
             let found = members(body, &names)?.into_iter().collect::<Option<Vec<_>>>()?;
-            names.into_iter().zip(found.into_iter().map(value)).collect()
+            let values = found.into_iter().map(value).collect::<Option<Vec<_>>>()?;
+            names.into_iter().zip(values).collect()
         }
         Api::Audio => return None,
     };

@@ -94,7 +94,10 @@ impl Facts<'_> {
         let said = members(body, &names)?;
         let mut line = Vec::with_capacity(N);
         for ((name, source), raw) in fields.iter().zip(said) {
-            let said = raw.map(value);
+            let said = match raw {
+                Some(raw) => Some(value(raw)?),
+                None => None,
+            };
             let value = match source {
                 Client => said?,
                 OrNone => said.unwrap_or(Value::None),
