@@ -183,6 +183,38 @@ async fn a_call_becomes_a_line() {
 }
 
 #[tokio::test]
+async fn times_are_in_the_zone_that_was_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let zone = TimeZone::get("Asia/Kolkata").unwrap();
+    let zone = config::Zone { name: "Asia/Kolkata".to_owned(), zone };
+    let conf = config::ChatLog { timezone: Some(zone), ..conf(dir.path(), Format::Jsonl) };
+    let log = ChatLog::open(&conf).unwrap();
+    begin(&log, "r1").end(Ended::Done).await;
+    assert!(log.shutdown(LONG));
+    let time = records(dir.path())["r1"]["time"].to_string();
+    assert!(time.ends_with("+05:30\""), "{time}");
+}
+
+#[test]
+fn only_what_is_written_or_printed_has_an_entry() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = || Call { path: "/v1/images/generations".to_owned(), ..call("r") };
+    let speech = || Call { path: "/v1/audio/speech".to_owned(), ..call("r") };
+    for (on, format, begun) in [
+        (true, Format::Jsonl, [true, true, true]),
+        (true, Format::Python, [true, true, false]),
+        (false, Format::Jsonl, [true, false, false]),
+        (false, Format::Python, [true, false, false]),
+    ] {
+        let conf = config::ChatLog { on, ..conf(dir.path(), format) };
+        let log = ChatLog::open(&conf).unwrap();
+        let calls = [call("r"), speech(), image()];
+        assert_eq!(calls.map(|call| log.begin(call).is_some()), begun, "{on} {format:?}");
+        assert!(log.shutdown(LONG));
+    }
+}
+
+#[tokio::test]
 async fn every_entry_gives_exactly_one_record() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path());

@@ -184,6 +184,18 @@ fn what_is_shown_is_read_again() {
 }
 
 #[test]
+fn the_chat_log_knows_what_a_call_without_caching_means() {
+    for (keys, caching) in [
+        ("", false),
+        ("cache.default = true", false),
+        ("cache.store = 'memory'", false),
+        ("cache.store = 'memory'\ncache.default = true", true),
+    ] {
+        assert_eq!(parse(&format!("{SMALLEST}\n{keys}")).chat_log.caching, caching, "{keys}");
+    }
+}
+
+#[test]
 fn what_is_off_stays_off() {
     let config = parse(&format!("{SMALLEST}\nadmin.listen = 'off'\nchat_log.on = false"));
     assert!(config.admin.is_none() && !config.chat_log.on);
