@@ -166,12 +166,18 @@ async fn a_call_without_a_whole_answer_has_one_line() {
         let said = written(folder.path(), "openai");
         assert!(said.starts_with("{'messages'") && said.lines().count() == 1, "{ended:?}: {said}");
     }
-    // What was cut off because it is long is no whole answer either.
-    let folder = tempfile::tempdir().unwrap();
-    let log = open(folder.path(), "capture = 10");
-    log_one(&log, call(&stream.path, "/", 7), &stream, Ended::Done).await;
-    assert!(log.shutdown(LONG));
-    assert_eq!(written(folder.path(), "openai").lines().count(), 1);
+    // What was cut off because it is long is no whole answer either, nor what ends with an error.
+    let failed = stream.answer.replace("data: [DONE]", "data: {\"error\":{\"message\":\"no\"}}");
+    let failed = Sample { answer: failed, ..sample("stream") };
+    for (keys, sample) in
+        [("capture = 10", &stream), ("capture = 10", &sample("chat")), ("", &failed)]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let log = open(folder.path(), keys);
+        log_one(&log, call(&sample.path, "/", 7), sample, Ended::Done).await;
+        assert!(log.shutdown(LONG));
+        assert_eq!(written(folder.path(), "openai").lines().count(), 1, "{keys} {}", sample.name);
+    }
 }
 
 #[tokio::test]

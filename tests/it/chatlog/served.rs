@@ -59,6 +59,22 @@ async fn calls_have_their_lines_and_only_whole_answers_a_second_one() {
 }
 
 #[tokio::test]
+async fn an_answer_from_the_cache_is_logged_as_well() {
+    let up = Upstream::start(answers).await;
+    let conf = Conf::to(&up)
+        .with("chat_log.format = \"python\"\ncache.store = \"memory\"\ncache.default = true");
+    let house = House::start(conf).await;
+    for _ in 0..2 {
+        house.ask(post("/v1/chat/completions", &chat("m", false, "hi"))).await;
+    }
+    house.status_is("all is written", |status| status["chat_log"]["written"] == 2).await;
+    assert_eq!(up.ledger().len(), 1);
+    let said = text(house.dir(), "openai/chat/chat.log");
+    assert_eq!(said.matches("'caching': True").count(), 2, "{said}");
+    assert_eq!(said.matches("{'assistant': 'it\\'s \"so\"'").count(), 2, "{said}");
+}
+
+#[tokio::test]
 async fn what_openai_forward_was_told_is_done() {
     let up = Upstream::start(answers).await;
     let site = Site::empty();
