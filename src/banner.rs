@@ -39,7 +39,7 @@ pub(crate) fn text(
         line(&mut text, "cache", &cache);
     }
     let log = match config.chat_log.on {
-        true => config.chat_log.dir.join("chat.jsonl").display().to_string(),
+        true => config.chat_log.shown(),
         false => "off".into(),
     };
     line(&mut text, "chat log", &log);

@@ -28,7 +28,13 @@ impl Clock {
     /// `2026-11-22T11:49:08.123+01:00`, in the time zone of the system (RFC 3339).
     #[must_use]
     pub fn local() -> Self {
-        Self { zone: TimeZone::system(), second: None, shown: Default::default() }
+        Self::of(TimeZone::system())
+    }
+
+    /// The same in another time zone.
+    #[must_use]
+    pub fn of(zone: TimeZone) -> Self {
+        Self { zone, second: None, shown: Default::default() }
     }
 
     /// Writes `at` behind what is in `out`.
@@ -37,7 +43,7 @@ impl Clock {
             self.second = Some(at.as_second());
             let zoned = at.to_zoned(self.zone.clone());
             self.shown.0 = zoned.strftime("%Y-%m-%dT%H:%M:%S").to_string();
-            if self.zone != TimeZone::UTC {
+            if self.shown.1 != "Z" {
                 // Clocks are put forward and back while the process runs.
                 self.shown.1 = zoned.strftime("%:z").to_string();
             }
@@ -73,7 +79,7 @@ mod tests {
     #[test]
     fn an_offset_is_that_of_the_moment() {
         let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
-        let mut clock = Clock { zone, ..Clock::local() };
+        let mut clock = Clock::of(zone);
         assert_eq!(shown(&mut clock, 1_795_344_548_123_000_000), "2026-11-22T11:49:08.123+01:00");
         assert_eq!(shown(&mut clock, 1_782_000_000_000_000_000), "2026-06-21T02:00:00.000+02:00");
     }

@@ -24,7 +24,7 @@ const USAGE: usize = 16 * 1024;
 pub(super) struct Answer {
     pub(super) choices: Vec<Choice>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Box<RawValue>>,
+    pub(super) error: Option<Box<RawValue>>,
     #[serde(skip)]
     pub(super) usage: Option<Box<RawValue>>,
     #[serde(skip)]
@@ -42,31 +42,31 @@ pub(super) struct Answer {
 pub(super) struct Choice {
     index: u64,
     role: Option<String>,
-    content: Option<String>,
+    pub(super) content: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refusal: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tool_calls: Vec<ToolCall>,
+    pub(super) tool_calls: Vec<ToolCall>,
     #[serde(skip_serializing_if = "Option::is_none")]
     function_call: Option<Function>,
     finish_reason: Option<String>,
 }
 
 #[derive(Debug, Default, Serialize)]
-struct ToolCall {
-    index: u64,
-    id: Option<String>,
+pub(super) struct ToolCall {
+    pub(super) index: u64,
+    pub(super) id: Option<String>,
     #[serde(rename = "type")]
-    kind: Option<String>,
-    function: Function,
+    pub(super) kind: Option<String>,
+    pub(super) function: Function,
 }
 
 #[derive(Debug, Default, Serialize)]
-struct Function {
-    name: Option<String>,
-    arguments: Option<String>,
+pub(super) struct Function {
+    pub(super) name: Option<String>,
+    pub(super) arguments: Option<String>,
 }
 
 /// Bytes that may still be kept.

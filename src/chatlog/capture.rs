@@ -50,6 +50,15 @@ struct Stream {
     answer: Answer,
 }
 
+/// What there is of an answer that is over and was kept whole.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kept<'c> {
+    /// Its body.
+    Body(&'c str),
+    /// What its events said.
+    Events(&'c Answer),
+}
+
 /// What the log says of an answer.
 #[derive(Debug, Default)]
 pub(super) struct Captured {
@@ -125,8 +134,35 @@ impl Capture {
         }
     }
 
+    /// The answer is over.
+    pub(super) fn close(&mut self) {
+        if let Form::Stream(stream) = &mut self.form {
+            let Stream { splitter, answer } = &mut **stream;
+            // Some hosts leave out the last blank line, and so do broken ones: half an event
+            // is no JSON and adds nothing.
+            answer.tail(std::mem::replace(splitter, sse::Splitter::new(0)).finish());
+        }
+    }
+
+    /// Whether there was a body.
+    pub(super) fn has_bytes(&self) -> bool {
+        self.bytes > 0
+    }
+
+    /// What was kept of a closed answer; `None` when it is not all of it.
+    pub(super) fn kept(&self) -> Option<Kept<'_>> {
+        match &self.form {
+            Form::Body(body) if !self.truncated => str::from_utf8(body).ok().map(Kept::Body),
+            Form::Stream(stream) if !stream.answer.truncated() => {
+                Some(Kept::Events(&stream.answer))
+            }
+            _ => None,
+        }
+    }
+
     /// Reads what has not been read yet. The answer is over.
-    pub(super) fn finish(self) -> Captured {
+    pub(super) fn finish(mut self) -> Captured {
+        self.close();
         if self.bytes == 0 {
             return Captured::default();
         }
@@ -136,13 +172,7 @@ impl Capture {
             Form::Encoded(name) => Captured::unread(Some(name), self.bytes),
             Form::Body(body) if self.truncated => Captured::start(body, self.bytes),
             Form::Body(body) => Captured::body(body),
-            Form::Stream(stream) => {
-                let Stream { splitter, mut answer } = *stream;
-                // Some hosts leave out the last blank line, and so do broken ones: half an event
-                // is no JSON and adds nothing.
-                answer.tail(splitter.finish());
-                answer.into()
-            }
+            Form::Stream(stream) => stream.answer.into(),
         }
     }
 }

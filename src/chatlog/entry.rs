@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::capture::Capture;
 use super::queue::Queue;
-use super::record::{Call, Ended, Record};
+use super::record::{Ended, Record};
 
 /// The record of a call that is going on.
 #[derive(Debug)]
@@ -26,8 +26,8 @@ pub struct Entry {
 // === impl Entry ===
 
 impl Entry {
-    pub(super) fn new(queue: Arc<Queue>, call: Call, capture: usize) -> Self {
-        Self { queue, record: Some(Box::new(Record::new(call))), capture }
+    pub(super) fn new(queue: Arc<Queue>, record: Record, capture: usize) -> Self {
+        Self { queue, record: Some(Box::new(record)), capture }
     }
 
     /// Whose key it is.

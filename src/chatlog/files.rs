@@ -10,22 +10,27 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
-
-use crate::config;
-
+use super::names::{Closed, Names};
 use super::writer::{Short, Sink};
 
-/// The file that grows.
-const NAME: &str = "chat.jsonl";
+/// Where the files of one log are, and how much of them.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) dir: PathBuf,
+    pub(super) names: Names,
+    /// A file is closed when it would grow beyond this, bytes.
+    pub(super) rotate: u64,
+    /// All of them together, bytes.
+    pub(super) keep: u64,
+}
 
-/// The directory of the log.
+/// The files of one log.
 #[derive(Debug)]
 pub(super) struct Files {
-    dir: PathBuf,
-    rotate: u64,
-    keep: u64,
+    place: Place,
     current: Option<Current>,
+    /// The directory has been looked through.
+    swept: bool,
     /// All closed files together, bytes, as far as known.
     closed: u64,
     /// The newest closed file.
@@ -42,62 +47,52 @@ struct Current {
     torn: bool,
 }
 
-/// When a file was closed, in UTC, and a number: the order of the files.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Closed {
-    stamp: String,
-    number: u32,
-}
-
 // === impl Files ===
 
 impl Files {
+    /// Opens nothing before there is something to write.
+    pub(super) fn at(place: Place) -> Self {
+        Self { place, current: None, swept: false, closed: 0, last: None }
+    }
+
     /// Opens the directory, which is made if need be, and deletes what is beyond the total.
-    pub(super) fn open(conf: &config::ChatLog) -> io::Result<Self> {
-        let mut files = Self {
-            dir: conf.dir.clone(),
-            rotate: conf.rotate,
-            keep: conf.keep,
-            current: None,
-            closed: 0,
-            last: None,
-        };
-        files.current = Some(Current::open(&files.dir)?);
+    pub(super) fn open(place: Place) -> io::Result<Self> {
+        let mut files = Self::at(place);
+        files.current = Some(files.place.open()?);
         files.sweep(files.current.as_ref().map_or(0, |current| current.size))?;
         Ok(files)
     }
 
     /// Everything that has to be in order before `bytes` bytes are written.
     fn prepare(&mut self, bytes: u64) -> io::Result<()> {
-        let path = self.dir.join(NAME);
+        let path = self.place.path();
         let present = fs::metadata(&path).ok();
         let ours = self.current.take().filter(|current| {
             present.as_ref().is_some_and(|there| (there.dev(), there.ino()) == current.which)
         });
         let mut current = match (ours, present) {
             (Some(ours), Some(there)) => Current { size: there.len(), ..ours },
-            _ => Current::open(&self.dir)?,
+            _ => self.place.open()?,
         };
-        if current.size > 0 && current.grown(bytes) > self.rotate {
+        if !self.swept {
+            self.sweep(current.size)?;
+        }
+        if current.size > 0 && current.grown(bytes) > self.place.rotate {
             self.close(&path)?;
             self.closed += current.size;
-            current = Current::open(&self.dir)?;
+            current = self.place.open()?;
         }
         let size = current.grown(bytes);
         self.current = Some(current);
-        if self.closed + size > self.keep { self.sweep(size) } else { Ok(()) }
+        if self.closed + size > self.place.keep { self.sweep(size) } else { Ok(()) }
     }
 
     /// Gives the current file its final name, one that sorts after all others.
     fn close(&mut self, path: &Path) -> io::Result<()> {
-        let mut name = Closed { stamp: now(), number: 0 };
         loop {
-            // The clock may have been set back; the order of the names must not be.
-            if let Some(last) = self.last.as_ref().filter(|last| **last >= name) {
-                name = last.next();
-            }
-            self.last = Some(name.clone());
-            let target = self.dir.join(name.file_name());
+            let name = self.place.names.next(self.last.as_ref());
+            let target = self.place.dir.join(self.place.names.of(&name));
+            self.last = Some(name);
             // Taking the name first: a rename would replace a file that is there already.
             match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&target) {
                 Ok(_) => return named(fs::rename(path, &target), path),
@@ -110,21 +105,22 @@ impl Files {
     /// Counts the closed files and deletes the oldest while all together would be too much.
     fn sweep(&mut self, current: u64) -> io::Result<()> {
         let mut files = Vec::new();
-        for entry in named(fs::read_dir(&self.dir), &self.dir)? {
+        for entry in named(fs::read_dir(&self.place.dir), &self.place.dir)? {
             let entry = entry?;
-            let name = entry.file_name().to_str().and_then(Closed::read);
+            let name = entry.file_name().to_str().and_then(|name| self.place.names.read(name));
             if let (Some(name), Ok(there)) = (name, entry.metadata()) {
                 files.push((name, there.len()));
             }
         }
         files.sort();
+        self.swept = true;
         self.closed = files.iter().map(|(_, size)| size).sum();
         self.last = self.last.take().max(files.last().map(|(name, _)| name.clone()));
         for (name, size) in files {
-            if self.closed + current <= self.keep {
+            if self.closed + current <= self.place.keep {
                 break;
             }
-            let path = self.dir.join(name.file_name());
+            let path = self.place.dir.join(self.place.names.of(&name));
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
                     return named(Err(error), &path);
@@ -139,7 +135,7 @@ impl Files {
 impl Sink for Files {
     fn fits(&self, bytes: usize) -> bool {
         let size = self.current.as_ref().map_or(0, |current| current.size);
-        size + bytes as u64 <= self.rotate
+        size + bytes as u64 <= self.place.rotate
     }
 
     fn append(&mut self, lines: &[u8]) -> Result<(), Short> {
@@ -150,21 +146,30 @@ impl Sink for Files {
         current.append(lines).map_err(|Short { written, cause }| {
             // Opening it again finds out whether a torn line is left.
             self.current = None;
-            Short { written, cause: about(&cause, &self.dir.join(NAME)) }
+            Short { written, cause: about(&cause, &self.place.path()) }
         })
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    /// The file that grows.
+    fn path(&self) -> PathBuf {
+        self.dir.join(self.names.current())
+    }
+
+    fn open(&self) -> io::Result<Current> {
+        named(DirBuilder::new().recursive(true).mode(0o700).create(&self.dir), &self.dir)?;
+        let path = self.path();
+        named(Current::open(&path), &path)
     }
 }
 
 // === impl Current ===
 
 impl Current {
-    fn open(dir: &Path) -> io::Result<Self> {
-        named(DirBuilder::new().recursive(true).mode(0o700).create(dir), dir)?;
-        let path = dir.join(NAME);
-        named(Self::open_file(&path), &path)
-    }
-
-    fn open_file(path: &Path) -> io::Result<Self> {
+    fn open(path: &Path) -> io::Result<Self> {
         let file =
             OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
         let there = file.metadata()?;
@@ -215,33 +220,6 @@ fn named<T>(result: io::Result<T>, path: &Path) -> io::Result<T> {
 
 fn about(error: &io::Error, path: &Path) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-}
-
-fn now() -> String {
-    Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string()
-}
-
-// === impl Closed ===
-
-impl Closed {
-    /// Reads `chat.20260812-101500.000.jsonl`; `None` for a file that is not ours.
-    fn read(name: &str) -> Option<Self> {
-        let (stamp, number) =
-            name.strip_prefix("chat.")?.strip_suffix(".jsonl")?.split_once('.')?;
-        let shape = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        let (day, second) = stamp.split_once('-')?;
-        let ours = day.len() == 8 && second.len() == 6 && shape(day) && shape(second);
-        (ours && number.len() >= 3 && shape(number)).then_some(())?;
-        Some(Self { stamp: stamp.to_owned(), number: number.parse().ok()? })
-    }
-
-    fn file_name(&self) -> String {
-        format!("chat.{}.{:03}.jsonl", self.stamp, self.number)
-    }
-
-    fn next(&self) -> Self {
-        Self { stamp: self.stamp.clone(), number: self.number.saturating_add(1) }
-    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,14 @@ use serde_json::value::RawValue;
 
 use super::capture::{Captured, Said};
 use super::record::{Ended, Record};
+use super::writer::{Form, Sink};
 use crate::clock::Clock;
+
+/// Everything in one file.
+pub(super) struct Jsonl<S> {
+    pub(super) sink: S,
+    pub(super) clock: Clock,
+}
 
 /// The members of a line, in their order.
 #[derive(Serialize)]
@@ -82,6 +89,20 @@ pub(super) fn write(mut record: Record, clock: &mut Clock, lines: &mut Vec<u8>) 
         lines.append(&mut line);
     }
     lines.push(b'\n');
+}
+
+impl<S: Sink> Form for Jsonl<S> {
+    fn file(&mut self, _: &Record) -> usize {
+        0
+    }
+
+    fn write(&mut self, record: Record, lines: &mut Vec<u8>) {
+        write(record, &mut self.clock, lines);
+    }
+
+    fn sink(&mut self, _: usize) -> &mut dyn Sink {
+        &mut self.sink
+    }
 }
 
 fn milliseconds(time: Duration) -> f64 {

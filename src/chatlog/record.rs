@@ -11,6 +11,7 @@ use http::Method;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::api::Api;
 use super::capture::Capture;
 
 /// A call as it came in.
@@ -53,6 +54,8 @@ pub enum Ended {
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) call: Call,
+    /// What its path leads to, when that is one of the paths that are told apart.
+    pub(super) api: Option<Api>,
     pub(super) key: Option<String>,
     pub(super) body: Option<Bytes>,
     pub(super) body_bytes: u64,
@@ -88,11 +91,12 @@ impl Ended {
 // === impl Record ===
 
 impl Record {
-    pub(super) fn new(mut call: Call) -> Self {
+    pub(super) fn new(mut call: Call, api: Option<Api>) -> Self {
         let path = call.path.find('?').unwrap_or(call.path.len());
         call.path.truncate(path);
         Self {
             call,
+            api,
             key: None,
             body: None,
             body_bytes: 0,
@@ -115,6 +119,18 @@ impl Record {
             self.ended = Some(ended);
             self.duration = self.call.arrived.elapsed();
         }
+    }
+
+    /// Its id as openai-forward writes one: 32 hexadecimal digits.
+    pub(super) fn uid(&self) -> &str {
+        let id = &self.call.id;
+        id.strip_prefix("req_").unwrap_or(id)
+    }
+
+    /// Whether the client got a whole answer that says what was asked for.
+    pub(super) fn succeeded(&self) -> bool {
+        let good = self.status.is_some_and(|status| (200..300).contains(&status));
+        good && self.ended == Some(Ended::Done)
     }
 
     /// The memory it holds, bytes.

@@ -13,21 +13,46 @@ use serde_json::Value;
 
 use crate::config::WhenFull;
 
-use super::writer::{Short, Sink};
+use super::writer::Short;
 use super::*;
 
 const LONG: Duration = Duration::from_secs(60);
 
-fn conf(dir: &Path, full: WhenFull) -> config::ChatLog {
+/// One file of JSON lines, or openai-forward's files of the root.
+pub(super) fn conf(dir: &Path, format: Format) -> config::ChatLog {
+    let paths = config::ChatPaths {
+        chat: "/v1/chat/completions".to_owned(),
+        completion: "/v1/completions".to_owned(),
+        embedding: "/v1/embeddings".to_owned(),
+    };
     config::ChatLog {
         on: true,
         dir: dir.to_owned(),
+        format,
+        print: false,
+        paths,
+        timezone: None,
         rotate: 100_000,
         keep: 1 << 30,
-        full,
+        full: WhenFull::Block,
         queue: 4096,
         capture: 1 << 20,
+        caching: false,
+        prefixes: vec!["/".to_owned()],
     }
+}
+
+fn open(dir: &Path) -> ChatLog {
+    ChatLog::open(&conf(dir, Format::Jsonl)).unwrap()
+}
+
+fn over(sink: impl Sink, full: WhenFull) -> ChatLog {
+    let conf = config::ChatLog { full, ..conf(Path::new("."), Format::Jsonl) };
+    ChatLog::over(Jsonl { sink, clock: Clock::utc() }, &conf).unwrap()
+}
+
+fn begin(log: &ChatLog, id: &str) -> Entry {
+    log.begin(call(id)).unwrap()
 }
 
 fn call(id: &str) -> Call {
@@ -44,7 +69,7 @@ fn call(id: &str) -> Call {
 
 /// An entry whose record fills the queue.
 fn large(log: &ChatLog, id: &str) -> Entry {
-    let mut entry = log.begin(call(id));
+    let mut entry = begin(log, id);
     entry.asked(Some(Bytes::from(vec![b'x'; 10_000])), None, false);
     entry
 }
@@ -103,7 +128,7 @@ impl Sink for Bomb {
 fn gated(full: WhenFull) -> (ChatLog, mpsc::Receiver<Vec<u8>>, mpsc::Sender<usize>) {
     let (asked, asks) = mpsc::channel();
     let (take, takes) = mpsc::channel();
-    let log = ChatLog::over(Gate { asked, takes }, &conf(Path::new("."), full)).unwrap();
+    let log = over(Gate { asked, takes }, full);
     (log, asks, take)
 }
 
@@ -114,8 +139,8 @@ fn poll(future: std::pin::Pin<&mut impl Future<Output = ()>>) -> Poll<()> {
 #[tokio::test]
 async fn a_call_becomes_a_line() {
     let dir = tempfile::tempdir().unwrap();
-    let log = ChatLog::open(&conf(dir.path(), WhenFull::Block)).unwrap();
-    let mut entry = log.begin(call("r1"));
+    let log = open(dir.path());
+    let mut entry = begin(&log, "r1");
     let body = Bytes::from_static(br#"{"messages":[1],"model":"m","seed":7}"#);
     entry.by("ann");
     entry.asked(Some(body), Some("m"), false);
@@ -158,21 +183,53 @@ async fn a_call_becomes_a_line() {
 }
 
 #[tokio::test]
+async fn times_are_in_the_zone_that_was_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let zone = TimeZone::get("Asia/Kolkata").unwrap();
+    let zone = config::Zone { name: "Asia/Kolkata".to_owned(), zone };
+    let conf = config::ChatLog { timezone: Some(zone), ..conf(dir.path(), Format::Jsonl) };
+    let log = ChatLog::open(&conf).unwrap();
+    begin(&log, "r1").end(Ended::Done).await;
+    assert!(log.shutdown(LONG));
+    let time = records(dir.path())["r1"]["time"].to_string();
+    assert!(time.ends_with("+05:30\""), "{time}");
+}
+
+#[test]
+fn only_what_is_written_or_printed_has_an_entry() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = || Call { path: "/v1/images/generations".to_owned(), ..call("r") };
+    let speech = || Call { path: "/v1/audio/speech".to_owned(), ..call("r") };
+    for (on, format, begun) in [
+        (true, Format::Jsonl, [true, true, true]),
+        (true, Format::Python, [true, true, false]),
+        (false, Format::Jsonl, [true, false, false]),
+        (false, Format::Python, [true, false, false]),
+    ] {
+        let conf = config::ChatLog { on, ..conf(dir.path(), format) };
+        let log = ChatLog::open(&conf).unwrap();
+        let calls = [call("r"), speech(), image()];
+        assert_eq!(calls.map(|call| log.begin(call).is_some()), begun, "{on} {format:?}");
+        assert!(log.shutdown(LONG));
+    }
+}
+
+#[tokio::test]
 async fn every_entry_gives_exactly_one_record() {
     let dir = tempfile::tempdir().unwrap();
-    let log = ChatLog::open(&conf(dir.path(), WhenFull::Block)).unwrap();
+    let log = open(dir.path());
     let panicked = catch_unwind(AssertUnwindSafe(|| {
-        let _entry = log.begin(call("panic"));
+        let _entry = begin(&log, "panic");
         panic!("in a hook");
     }));
     assert!(panicked.is_err());
-    drop(log.begin(call("dropped")));
-    drop(log.begin(call("never polled")).end(Ended::Done));
-    let mut refused = log.begin(call("refused"));
+    drop(begin(&log, "dropped"));
+    drop(begin(&log, "never polled").end(Ended::Done));
+    let mut refused = begin(&log, "refused");
     refused.error("rate_limit_exceeded");
     refused.head(429, Some("application/json"), None);
     refused.end(Ended::Refused).await;
-    log.begin(call("left")).end(Ended::ClientLeft).await;
+    begin(&log, "left").end(Ended::ClientLeft).await;
     assert!(log.shutdown(LONG));
 
     let records = records(dir.path());
@@ -244,11 +301,11 @@ async fn drop_never_waits_and_counts() {
 #[tokio::test]
 async fn what_the_disk_did_not_take_is_dropped() {
     let (log, asks, take) = gated(WhenFull::Block);
-    log.begin(call("a")).end(Ended::Done).await;
+    begin(&log, "a").end(Ended::Done).await;
     let first = asks.recv().unwrap();
     // While the writer is held, two more gather into one batch.
-    log.begin(call("b")).end(Ended::Done).await;
-    log.begin(call("c")).end(Ended::Done).await;
+    begin(&log, "b").end(Ended::Done).await;
+    begin(&log, "c").end(Ended::Done).await;
     take.send(first.len() - 1).unwrap();
     let batch = asks.recv().unwrap();
     let end = memchr::memchr(b'\n', &batch).unwrap() + 1;
@@ -278,7 +335,7 @@ async fn after_the_shutdown_records_are_counted_and_nobody_waits() {
 
 #[tokio::test]
 async fn a_writer_that_dies_holds_nobody() {
-    let log = ChatLog::over(Bomb, &conf(Path::new("."), WhenFull::Block)).unwrap();
+    let log = over(Bomb, WhenFull::Block);
     for _ in 0..3 {
         large(&log, "lost").end(Ended::Done).await;
     }
@@ -289,14 +346,14 @@ async fn a_writer_that_dies_holds_nobody() {
 #[test]
 fn many_threads_write_whole_lines() {
     let dir = tempfile::tempdir().unwrap();
-    let log = ChatLog::open(&conf(dir.path(), WhenFull::Block)).unwrap();
+    let log = open(dir.path());
     std::thread::scope(|scope| {
         for thread in 0..8 {
             let log = log.clone();
             scope.spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
                 for at in 0..500 {
-                    let mut entry = log.begin(call(&format!("{thread}-{at}")));
+                    let mut entry = begin(&log, &format!("{thread}-{at}"));
                     let body = format!("{{\"prompt\":\"{}\"}}", "é\u{2028}\\n".repeat(at));
                     entry.asked(Some(body.into()), None, false);
                     runtime.block_on(entry.end(Ended::Done));

@@ -11,10 +11,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::jsonl;
+use super::print::Printer;
 use super::queue::{Closer, Job, Ticket};
 use super::record::Record;
-use crate::clock::Clock;
 
 /// Lines are gathered up to this much when many wait, bytes.
 const BATCH: usize = 256 * 1024;
@@ -24,6 +23,19 @@ const REST: Duration = Duration::from_millis(5);
 
 /// Errors are told at most this often.
 const QUIET: Duration = Duration::from_secs(60);
+
+/// What becomes of a record, and in which of its files.
+pub(super) trait Form: Send + 'static {
+    /// The file that a record belongs to, as a small number.
+    fn file(&mut self, record: &Record) -> usize;
+
+    /// Writes the lines of a record, whole with their ends, behind what is in `lines`. A record that
+    /// says nothing in this form has none.
+    fn write(&mut self, record: Record, lines: &mut Vec<u8>);
+
+    /// The file of a number that was given out.
+    fn sink(&mut self, file: usize) -> &mut dyn Sink;
+}
 
 /// Where lines go: the files, or a test's.
 pub(super) trait Sink: Send + 'static {
@@ -46,35 +58,36 @@ pub(super) struct Short {
 /// Starts the thread; `closer` goes when it ends.
 pub(super) fn start(
     jobs: mpsc::Receiver<Job>,
-    sink: impl Sink,
+    form: impl Form,
+    printer: Option<Printer>,
     closer: Closer,
 ) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("chat-log".to_owned()).spawn(move || {
         // The receiver goes before the closer: who waits for the end finds every count settled.
         let _closer = closer;
-        let writer = Writer {
-            sink,
-            clock: Clock::local(),
-            lines: Vec::new(),
-            tickets: Vec::new(),
-            told: None,
-        };
-        writer.run(jobs);
+        Writer { form, printer, batches: Vec::new(), told: None }.run(jobs);
     })
 }
 
-struct Writer<S> {
-    sink: S,
-    clock: Clock,
-    lines: Vec<u8>,
-    /// Of each line its ticket and where it ends in `lines`.
-    tickets: Vec<(Ticket, usize)>,
+struct Writer<F> {
+    form: F,
+    printer: Option<Printer>,
+    /// By number of the file.
+    batches: Vec<Batch>,
     told: Option<Instant>,
+}
+
+/// What goes into one file next.
+#[derive(Default)]
+struct Batch {
+    lines: Vec<u8>,
+    /// Of each record its ticket and where it ends in `lines`.
+    tickets: Vec<(Ticket, usize)>,
 }
 
 // === impl Writer ===
 
-impl<S: Sink> Writer<S> {
+impl<F: Form> Writer<F> {
     #[expect(clippy::needless_pass_by_value, reason = "it must be dropped when the thread stops")]
     fn run(mut self, jobs: mpsc::Receiver<Job>) {
         let mut open = true;
@@ -95,39 +108,51 @@ impl<S: Sink> Writer<S> {
         }
     }
 
-    fn add(&mut self, record: Record, ticket: Ticket) {
-        let before = self.lines.len();
-        jsonl::write(record, &mut self.clock, &mut self.lines);
-        let together = self.lines.len();
-        if before > 0 && (together > BATCH || !self.sink.fits(together)) {
-            self.commit_to(before);
+    fn add(&mut self, mut record: Record, ticket: Ticket) {
+        record.capture.close();
+        if let Some(printer) = &self.printer {
+            printer.tell(&record);
         }
-        self.tickets.push((ticket, self.lines.len()));
+        let file = self.form.file(&record);
+        if self.batches.len() <= file {
+            self.batches.resize_with(file + 1, Batch::default);
+        }
+        let batch = &mut self.batches[file];
+        let before = batch.lines.len();
+        self.form.write(record, &mut batch.lines);
+        let together = batch.lines.len();
+        if before > 0 && (together > BATCH || !self.form.sink(file).fits(together)) {
+            self.commit_to(file, before);
+        }
+        let batch = &mut self.batches[file];
+        batch.tickets.push((ticket, batch.lines.len()));
     }
 
     fn commit(&mut self) {
-        self.commit_to(self.lines.len());
-        self.lines.shrink_to(BATCH);
+        for file in 0..self.batches.len() {
+            self.commit_to(file, self.batches[file].lines.len());
+            self.batches[file].lines.shrink_to(BATCH);
+        }
     }
 
     /// Writes the lines before `end`; what is behind them moves to the front.
-    fn commit_to(&mut self, end: usize) {
-        if end == 0 {
-            return;
-        }
-        let written = match self.sink.append(&self.lines[..end]) {
-            Ok(()) => end,
-            Err(short) => {
-                self.tell(&short.cause);
-                short.written
-            }
+    fn commit_to(&mut self, file: usize, end: usize) {
+        let Batch { lines, tickets } = &mut self.batches[file];
+        let written = match end {
+            0 => Ok(()),
+            end => self.form.sink(file).append(&lines[..end]),
         };
-        for (ticket, end) in self.tickets.drain(..) {
+        let short = written.err();
+        let written = short.as_ref().map_or(end, |short| short.written);
+        for (ticket, end) in tickets.drain(..) {
             if end <= written {
                 ticket.written();
             }
         }
-        self.lines.drain(..end);
+        lines.drain(..end);
+        if let Some(short) = short {
+            self.tell(&short.cause);
+        }
     }
 
     fn tell(&mut self, cause: &io::Error) {

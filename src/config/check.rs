@@ -5,10 +5,11 @@
 
 use super::findings::Findings;
 use super::raw::{self, Raw};
-use super::{Access, ChatLog, Config};
+use super::{Access, Config};
 
 mod address;
 mod cache;
+mod chat_log;
 mod host;
 mod key;
 mod level;
@@ -39,17 +40,19 @@ pub(super) fn check(raw: &Raw, findings: &mut Findings<'_>) -> Option<Config> {
     let levels = level::levels(&raw.level, findings);
     let keys = key::keys(&raw.key, &levels, raw.access.unknown_keys, findings);
     let cache = cache::cache(&raw.cache, raw.access.unknown_keys, findings);
-    let chat_log = chat_log(&raw.chat_log, findings);
+    let chat_log = chat_log::chat_log(&raw.chat_log, findings);
+    let (cache, routes) = (cache?, routes?);
+    let chat_log = chat_log?.beside(&cache, &routes);
     Some(Config {
         server: server?,
         admin: admin?,
         access: access?,
         upstreams: upstreams?,
-        routes: routes?,
+        routes,
         limits: limits?,
         keys: keys?,
-        cache: cache?,
-        chat_log: chat_log?,
+        cache,
+        chat_log,
         notices: Vec::new(),
     })
 }
@@ -58,29 +61,4 @@ fn access(raw: &raw::Access, findings: &mut Findings<'_>) -> Option<Access> {
     let allow_ips = address::nets("access.allow_ips", &raw.allow_ips, findings);
     let deny_ips = address::nets("access.deny_ips", &raw.deny_ips, findings);
     Some(Access { unknown_keys: raw.unknown_keys, allow_ips: allow_ips?, deny_ips: deny_ips? })
-}
-
-fn chat_log(raw: &raw::ChatLog, findings: &mut Findings<'_>) -> Option<ChatLog> {
-    if raw.dir.as_os_str().is_empty() {
-        findings.fault("chat_log.dir", "is empty", "the path of a folder, like \"Log\"");
-    }
-    if raw.format == raw::Format::Python {
-        let what = "is not written by this version yet";
-        findings.fault("chat_log.format", what, "\"jsonl\"");
-    }
-    let rotate = value::size("chat_log.rotate", raw.rotate, 64 << 10, findings);
-    let keep = value::size("chat_log.keep", raw.keep, 1, findings);
-    let queue = value::memory("chat_log.queue", raw.queue, findings);
-    let capture = value::memory("chat_log.capture", raw.capture, findings);
-    value::at_least(("chat_log.keep", raw.keep), ("chat_log.rotate", raw.rotate), findings);
-    value::at_least(("chat_log.queue", raw.queue), ("chat_log.capture", raw.capture), findings);
-    Some(ChatLog {
-        on: raw.on,
-        dir: raw.dir.clone(),
-        rotate: rotate?,
-        keep: keep?,
-        full: raw.full,
-        queue: queue?,
-        capture: capture?,
-    })
 }

@@ -22,6 +22,11 @@ pub(super) struct OrOff(pub(super) Option<Duration>);
 #[serde(try_from = "SizeForm", into = "String")]
 pub(super) struct Size(pub(super) u64);
 
+/// A number of bytes, or "all" for any number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "SizeForm", into = "String")]
+pub(super) struct SizeOrAll(pub(super) u64);
+
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum SizeForm {
@@ -116,6 +121,34 @@ impl From<Size> for String {
     }
 }
 
+// === impl SizeOrAll ===
+
+impl SizeOrAll {
+    /// Any number of bytes.
+    pub(super) const ALL: Self = Self(u64::MAX);
+
+    pub(super) const fn gib(count: u64) -> Self {
+        Self(count << 30)
+    }
+}
+
+impl TryFrom<SizeForm> for SizeOrAll {
+    type Error = String;
+
+    fn try_from(form: SizeForm) -> Result<Self, Self::Error> {
+        match form {
+            SizeForm::Text(text) if text == "all" => Ok(Self::ALL),
+            form => Size::try_from(form).map(|Size(bytes)| Self(bytes)),
+        }
+    }
+}
+
+impl From<SizeOrAll> for String {
+    fn from(size: SizeOrAll) -> Self {
+        if size == SizeOrAll::ALL { "all".to_owned() } else { Size(size.0).into() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -170,6 +203,10 @@ mod tests {
             millis in 0..u64::from(u32::MAX),
         ) {
             prop_assert_eq!(size(&String::from(Size(bytes))), Some(bytes));
+            for size in [SizeOrAll(bytes), SizeOrAll::ALL] {
+                let form = SizeForm::Text(size.into());
+                prop_assert_eq!(SizeOrAll::try_from(form), Ok(size));
+            }
             let time = Time(Duration::from_millis(millis));
             prop_assert_eq!(Time::try_from(String::from(time)), Ok(time));
             for pause in [OrOff(Some(time.0)), OrOff(None)] {

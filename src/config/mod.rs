@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::secret::{KeyDigest, Secret};
 
 mod cache;
+mod chat_log;
 mod check;
 pub mod compat;
 mod error;
@@ -32,6 +33,7 @@ mod tests;
 mod written;
 
 pub use cache::{Cache, CacheStore, Replay};
+pub use chat_log::{ChatLog, ChatPaths, Format, WhenFull, Zone};
 pub use error::{Fault, Faults};
 pub use limits::{CountBy, LimitRule, LimitStore, Limits, OnStoreError, Pace, Strategy};
 pub use load::{load, parse, parse_with};
@@ -354,33 +356,4 @@ pub struct Key {
     pub pace: Option<Pace>,
     /// The group of keys that it shares cached answers with; `None` for its own alone.
     pub cache_group: Option<String>,
-}
-
-/// `[chat_log]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChatLog {
-    /// Whether there is one.
-    pub on: bool,
-    /// Where its files are.
-    pub dir: PathBuf,
-    /// A file is closed when it would grow beyond this, bytes.
-    pub rotate: u64,
-    /// All files together, bytes; the oldest go first.
-    pub keep: u64,
-    /// What happens when the disk is slower than the calls.
-    pub full: WhenFull,
-    /// Records that wait for the disk, bytes.
-    pub queue: usize,
-    /// How much of one answer is kept, bytes.
-    pub capture: usize,
-}
-
-/// `full`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WhenFull {
-    /// The connection waits before its next request; an answer never waits.
-    Block,
-    /// The record is dropped and counted.
-    Drop,
 }

@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use super::human::{OrOff, Size, Time};
 use super::rate::{One, Rates};
-use super::{Balance, HttpVersion, Kind, UnknownKeys, WhenFull};
+use super::{Balance, HttpVersion, Kind, UnknownKeys};
 
 mod cache;
+mod chat_log;
 mod limits;
 
 pub(super) use cache::Cache;
+pub(super) use chat_log::ChatLog;
 pub(super) use limits::{Limits, Rule};
 
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -181,26 +183,6 @@ pub(super) struct Level {
     pub(super) models: Vec<String>,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct ChatLog {
-    pub(super) on: bool,
-    pub(super) dir: PathBuf,
-    pub(super) format: Format,
-    pub(super) rotate: Size,
-    pub(super) keep: Size,
-    pub(super) full: WhenFull,
-    pub(super) queue: Size,
-    pub(super) capture: Size,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Format {
-    Jsonl,
-    Python,
-}
-
 // === the defaults ===
 
 impl Default for Server {
@@ -328,21 +310,6 @@ impl Default for Key {
             pace: None,
             pace_burst: None,
             cache_group: None,
-        }
-    }
-}
-
-impl Default for ChatLog {
-    fn default() -> Self {
-        Self {
-            on: true,
-            dir: "Log".into(),
-            format: Format::Jsonl,
-            rotate: Size::mib(50),
-            keep: Size::gib(10),
-            full: WhenFull::Block,
-            queue: Size::mib(64),
-            capture: Size::mib(8),
         }
     }
 }

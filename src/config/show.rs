@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use crate::secret::Secret;
 
 use super::cache::{Cache, CacheStore};
-use super::human::{OrOff, Size, Time};
+use super::human::{OrOff, Size, SizeOrAll, Time};
 use super::limits::{LimitRule, LimitStore, Limits, Pace};
 use super::rate::{One, OneOrOff, Rate, Rates, RatesOrInf};
 use super::raw::{self, Raw};
@@ -211,9 +211,14 @@ fn chat_log(log: &ChatLog) -> raw::ChatLog {
     raw::ChatLog {
         on: log.on,
         dir: log.dir.clone(),
-        format: raw::Format::Jsonl,
+        format: log.format,
+        print: log.print,
+        chat: log.paths.chat.clone(),
+        completion: log.paths.completion.clone(),
+        embedding: log.paths.embedding.clone(),
+        timezone: log.timezone.as_ref().map(|zone| zone.name.clone()),
         rotate: Size(log.rotate),
-        keep: Size(log.keep),
+        keep: SizeOrAll(log.keep),
         full: log.full,
         queue: size(log.queue),
         capture: size(log.capture),

@@ -108,6 +108,13 @@ const FULL: &str = r#"
     [chat_log]
     full = "drop"
     dir = "/var/log/ai \"fd\""
+    format = "python"
+    print = true
+    chat = "/openai/api/chat"
+    completion = "/c"
+    embedding = "/e"
+    timezone = "Asia/Kolkata"
+    keep = "all"
 "#;
 
 fn parse(text: &str) -> Config {
@@ -173,6 +180,18 @@ fn what_is_shown_is_read_again() {
         let config = parse(text);
         let shown = show(&config);
         assert_eq!(parse(&shown), config, "{shown}");
+    }
+}
+
+#[test]
+fn the_chat_log_knows_what_a_call_without_caching_means() {
+    for (keys, caching) in [
+        ("", false),
+        ("cache.default = true", false),
+        ("cache.store = 'memory'", false),
+        ("cache.store = 'memory'\ncache.default = true", true),
+    ] {
+        assert_eq!(parse(&format!("{SMALLEST}\n{keys}")).chat_log.caching, caching, "{keys}");
     }
 }
 

@@ -120,11 +120,10 @@ impl Edge {
         let Some(log) = &self.chat_log else { return };
         let Some(aim) = &ctx.aim else { return };
         if aim.is_logged() && session.req_header().method == Method::POST {
-            let mut entry = log.begin(ctx.visit.call(session, aim));
-            if let Some(user) = &ctx.caller.user {
+            ctx.entry = log.begin(ctx.visit.call(session, aim));
+            if let (Some(entry), Some(user)) = (&mut ctx.entry, &ctx.caller.user) {
                 entry.by(&user.name);
             }
-            ctx.entry = Some(entry);
         }
     }
 }

@@ -6,6 +6,7 @@
 //! tables of its Python. Those of Python 3.11 hold here; `tests/it/python.rs` asks a real one.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -101,6 +102,9 @@ impl<'de> Deserialize<'de> for Value {
 
 struct Any;
 
+/// So many names are looked through one by one.
+const FEW: usize = 16;
+
 impl<'de> Visitor<'de> for Any {
     type Value = Value;
 
@@ -145,8 +149,27 @@ impl<'de> Visitor<'de> for Any {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut json: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
+        let mut items: Vec<(Value, Value)> = Vec::new();
+        let mut places = HashMap::new();
         while let Some((name, value)) = json.next_entry::<String, _>()? {
+            // A name that comes again keeps its place and gets the new value.
+            let known = match items.len() {
+                ..FEW => items.iter().position(|(other, _)| other.text() == Some(&name)),
+                _ => {
+                    if places.is_empty() {
+                        let texts = items.iter().map(|(other, _)| other.as_str().into_owned());
+                        places.extend(texts.zip(0..));
+                    }
+                    places.get(&name).copied()
+                }
+            };
+            if let Some(at) = known {
+                items[at].1 = value;
+                continue;
+            }
+            if !places.is_empty() {
+                places.insert(name.clone(), items.len());
+            }
             items.push((Value::Text(name), value));
         }
         Ok(Value::Dict(items))

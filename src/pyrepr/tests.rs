@@ -9,6 +9,18 @@ fn repr(value: &Value) -> String {
 }
 
 #[test]
+fn a_name_that_comes_again_keeps_its_place() {
+    for count in [1, 15, 16, 17, 40] {
+        let names = (0..count).map(|at| format!("\"k{at}\":{at}")).collect::<Vec<_>>().join(",");
+        let json = format!("{{{names},\"k0\":\"again\",\"new\":0,\"new\":1}}");
+        let Value::Dict(items) = serde_json::from_str(&json).unwrap() else { panic!("{json}") };
+        assert_eq!(items.len(), count + 1, "{json}");
+        assert_eq!(items[0], ("k0".into(), "again".into()), "{json}");
+        assert_eq!(items[count], ("new".into(), Value::Int("1".to_owned())), "{json}");
+    }
+}
+
+#[test]
 fn texts_are_quoted_and_escaped() {
     for (text, expected) in [
         ("", "''"),

@@ -181,7 +181,7 @@ async fn cut(drain: &Drain) -> Outcome {
 }
 
 fn open_log(section: &config::ChatLog) -> anyhow::Result<Option<ChatLog>> {
-    if !section.on {
+    if !section.on && !section.print {
         return Ok(None);
     }
     let shown = section.dir.display();

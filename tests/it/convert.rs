@@ -99,7 +99,7 @@ async fn what_our_own_log_writes_is_read() {
     conf.dir = folder.path().join("Log");
     let log = ChatLog::open(&conf).unwrap();
     for (id, chunk) in [("1", "Hé"), ("2", "llo \\\"you\\\"")] {
-        let mut entry = log.begin(Call {
+        let entry = log.begin(Call {
             id: id.to_owned(),
             time: "2026-08-12T10:15:00.123Z".parse().unwrap(),
             arrived: tokio::time::Instant::now(),
@@ -108,6 +108,7 @@ async fn what_our_own_log_writes_is_read() {
             path: "/v1/chat/completions".to_owned(),
             route: "/".into(),
         });
+        let mut entry = entry.expect("every call is logged");
         let body = r#"{"model":"m","stream":true,"temperature":0.5,"messages":[{"role":"user","content":"hi"}]}"#;
         entry.asked(Some(Bytes::from(body)), Some("m"), true);
         entry.head(200, Some("text/event-stream"), None);

@@ -8,6 +8,7 @@ mod admit;
 mod again;
 mod body;
 mod cache;
+mod chatlog;
 mod compat;
 mod conf;
 mod convert;

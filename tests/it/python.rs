@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use aifd::pyrepr::{Value, read};
 
 /// What python3 prints when it runs `script` with `input`.
-fn python(script: &str, input: &str) -> String {
+pub(crate) fn python(script: &str, input: &str) -> String {
     let mut python = Command::new("python3")
         .args(["-X", "utf8", "-c", script])
         .stdin(Stdio::piped())

@@ -5,34 +5,25 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use proptest::prelude::*;
 
-use crate::config::WhenFull;
-
 use super::*;
 
-fn conf(dir: &Path, rotate: u64, keep: u64) -> config::ChatLog {
-    let dir = dir.to_owned();
-    config::ChatLog {
-        on: true,
-        dir,
-        rotate,
-        keep,
-        full: WhenFull::Block,
-        queue: 1 << 20,
-        capture: 1 << 20,
-    }
+const NAME: &str = "chat.jsonl";
+
+fn place(dir: &Path, rotate: u64, keep: u64) -> Place {
+    Place { dir: dir.to_owned(), names: Names::jsonl(), rotate, keep }
 }
 
 fn open(dir: &Path, rotate: u64, keep: u64) -> Files {
-    Files::open(&conf(dir, rotate, keep)).unwrap()
+    Files::open(place(dir, rotate, keep)).unwrap()
 }
 
 /// The files in the order in which they were written.
 fn paths(dir: &Path) -> Vec<PathBuf> {
     let names: BTreeSet<_> = fs::read_dir(dir)
         .unwrap()
-        .filter_map(|entry| Closed::read(entry.unwrap().file_name().to_str()?))
+        .filter_map(|entry| Names::jsonl().read(entry.unwrap().file_name().to_str()?))
         .collect();
-    let closed = names.iter().map(|name| dir.join(name.file_name()));
+    let closed = names.iter().map(|name| dir.join(Names::jsonl().of(name)));
     closed.chain([dir.join(NAME)]).collect()
 }
 
@@ -197,24 +188,6 @@ fn a_full_disk_is_an_error_and_passes() {
 fn a_directory_that_cannot_be_made_is_named() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let dir = file.path().join("log");
-    let error = Files::open(&conf(&dir, 1, 1)).unwrap_err();
+    let error = Files::open(place(&dir, 1, 1)).unwrap_err();
     assert!(error.to_string().starts_with(&dir.display().to_string()), "{error}");
-}
-
-#[test]
-fn only_our_names_are_ours() {
-    let ours = Closed { stamp: "20260812-101500".into(), number: 7 };
-    assert_eq!(Closed::read(&ours.file_name()), Some(ours));
-    for name in [
-        "chat.jsonl",
-        "chat.x.jsonl",
-        "chat.20260812-101500.jsonl",
-        "chat.20260812-101500.7.jsonl",
-        "chat.20260812-101500.+07.jsonl",
-        "chat.20260812-10150a.007.jsonl",
-        "chat.20260812-101500.007.jsonl.gz",
-        "x",
-    ] {
-        assert_eq!(Closed::read(name), None, "{name}");
-    }
 }

@@ -18,7 +18,7 @@ fn record(body: &str) -> Record {
         path: "/v1/chat/completions?key=sk-secret".into(),
         route: "/v1".into(),
     };
-    let mut record = Record::new(call);
+    let mut record = Record::new(call, None);
     record.body_bytes = body.len() as u64;
     record.body = Some(Bytes::copy_from_slice(body.as_bytes()));
     record

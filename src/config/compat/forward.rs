@@ -4,8 +4,7 @@
 //! (`place`); this keeps the rest for whoever serves it.
 //!
 //! Without a home in the configuration yet: the levels of upstream keys, the no-auth mode, the
-//! benchmark route, other paths for the chat and the embedding routes, `print_chat`, `log_general`,
-//! `default_stream`, the time zone of the chat log, and its Python form.
+//! the benchmark route, one more path for general routes, `log_general`, `default_stream`.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -13,10 +13,11 @@ use super::origins::Origins;
 use super::source::Source;
 use crate::config::error::Faults;
 use crate::config::findings::{Env, Findings};
+use crate::config::human::{Size, SizeOrAll};
 use crate::config::rate::{One, RatesOrInf};
 use crate::config::raw::{self, Raw};
 use crate::config::written::Written;
-use crate::config::{Config, CountBy, UnknownKeys, check};
+use crate::config::{Config, CountBy, Format, UnknownKeys, check};
 use crate::secret::Secret;
 
 mod cache;
@@ -104,7 +105,32 @@ impl<'s> Place<'s> {
             level: self.levels(forward),
             key: self.keys(forward),
             cache: self.cache(forward),
-            chat_log: raw::ChatLog { on: forward.log_chat, ..Default::default() },
+            chat_log: self.chat_log(forward),
+        }
+    }
+
+    /// As openai-forward writes it, which never deletes a file.
+    fn chat_log(&mut self, forward: &Forward) -> raw::ChatLog {
+        let paths = &forward.paths;
+        for (key, name) in [
+            ("chat", "CHAT_COMPLETION_ROUTE"),
+            ("completion", "COMPLETION_ROUTE"),
+            ("embedding", "EMBEDDING_ROUTE"),
+            ("timezone", "TZ"),
+        ] {
+            self.origins.add(format!("chat_log.{key}"), &[name]);
+        }
+        raw::ChatLog {
+            on: forward.log_chat,
+            format: Format::Python,
+            print: forward.print_chat,
+            chat: paths.chat.clone(),
+            completion: paths.completion.clone(),
+            embedding: paths.embedding.clone(),
+            timezone: forward.zone.clone(),
+            rotate: Size(50_000_000),
+            keep: SizeOrAll::ALL,
+            ..Default::default()
         }
     }
 

@@ -42,7 +42,7 @@ pub(super) fn forward(source: &Source, findings: &mut Findings<'_>) -> Forward {
         paths: paths(words),
         default_stream: words.flag("DEFAULT_STREAM_RESPONSE", true),
         benchmark: words.flag("BENCHMARK_MODE", false),
-        zone: words.text("TZ"),
+        zone: zone(words),
         shown: shown::shown(words),
     };
     unserved::tell(&forward, words);
@@ -113,8 +113,18 @@ fn cache_root(words: &mut Words<'_, '_, '_>) -> String {
     root
 }
 
+/// The name of a time zone. That of a file is the system's own business.
+fn zone(words: &mut Words<'_, '_, '_>) -> Option<String> {
+    let name = words.text("TZ")?;
+    let name = name.strip_prefix(':').unwrap_or(&name);
+    (!name.is_empty() && !name.starts_with('/')).then(|| name.to_owned())
+}
+
 fn paths(words: &mut Words<'_, '_, '_>) -> Paths {
-    let mut path = |name: &str| words.text(name).map(|path| path.to_lowercase());
+    let mut path = |name: &str| {
+        let path = words.text(name)?.to_lowercase();
+        Some(format!("/{}", path.trim_matches('/')))
+    };
     Paths {
         chat: path("CHAT_COMPLETION_ROUTE").unwrap_or_else(|| Paths::CHAT.to_owned()),
         completion: path("COMPLETION_ROUTE").unwrap_or_else(|| Paths::COMPLETION.to_owned()),

@@ -38,8 +38,6 @@ pub(super) struct Given {
     /// Where it stands, as a message names it: the variable, or the path in the YAML file.
     pub(super) label: String,
     pub(super) said: Said,
-    /// The real environment says it.
-    pub(super) real: bool,
 }
 
 pub(super) enum Said {
@@ -73,12 +71,11 @@ fn variables(folder: &Path, env: Env<'_>) -> Result<Option<Source>, Faults> {
         let real = env(known.name);
         in_file |= written.is_some() && known.tells != Tells::Nothing;
         is_there |= real.is_some() && matches!(known.tells, Tells::Presence | Tells::Json);
-        let (real, value) = (real.is_some(), real.or(written));
-        let Some(value) = value.filter(|value| !value.trim().is_empty()) else {
+        let Some(value) = real.or(written).filter(|value| !value.trim().is_empty()) else {
             continue;
         };
         let said = Said::Text(value.trim().to_owned());
-        given.push(Given { name: known.name, label: known.name.to_owned(), said, real });
+        given.push(Given { name: known.name, label: known.name.to_owned(), said });
     }
     let name = if in_file { ".env" } else { "the environment" };
     let source = Source {
@@ -119,7 +116,6 @@ fn yaml(folder: &Path) -> Result<Option<Source>, Faults> {
                 name: known.name,
                 label: (*path).to_owned(),
                 said: Said::Tree(value.clone()),
-                real: false,
             });
         }
     }

@@ -67,22 +67,7 @@ fn behaviour(forward: &Forward, words: &mut Words<'_, '_, '_>) {
     if !forward.default_stream {
         say(words, "DEFAULT_STREAM_RESPONSE", "not served: every answer is relayed as it comes");
     }
-    let paths = &forward.paths;
-    for (name, path, usual) in [
-        ("CHAT_COMPLETION_ROUTE", &paths.chat, "/v1/chat/completions"),
-        ("COMPLETION_ROUTE", &paths.completion, "/v1/completions"),
-        ("EMBEDDING_ROUTE", &paths.embedding, "/v1/embeddings"),
-    ] {
-        // Its own example wrote the prefix before it, which switched the log off.
-        if !path.ends_with(usual) {
-            say(
-                words,
-                name,
-                &format!("another path than {usual} is not served by this version yet"),
-            );
-        }
-    }
-    if paths.custom_general.is_some() {
+    if forward.paths.custom_general.is_some() {
         say(
             words,
             "CUSTOM_GENERAL_ROUTE",
@@ -109,35 +94,12 @@ fn behaviour(forward: &Forward, words: &mut Words<'_, '_, '_>) {
 }
 
 fn logs(forward: &Forward, words: &mut Words<'_, '_, '_>) {
-    if forward.log_chat {
-        let name = if words.get("LOG_CHAT").is_some() { "LOG_CHAT" } else { "LOG_OPENAI" };
-        let text = "chats are written to Log/chat.jsonl as JSON, not as Python dicts by this version yet; \
-            aifd convert reads both";
-        say(words, name, text);
-    }
     if forward.log_general {
         say(
             words,
             "LOG_GENERAL",
             "general routes are relayed unread, so nothing of them is printed",
         );
-    }
-    if forward.print_chat {
-        say(words, "PRINT_CHAT", "chats are not printed by this version; they are in the chat log");
-    }
-    if let Some(zone) = &forward.zone {
-        let known = |name: &str| jiff::tz::TimeZone::get(name).is_ok();
-        // A system may have no time zones at all.
-        if known("Europe/Berlin") && !known(zone) {
-            let fix = "a name like Asia/Shanghai or Europe/Berlin";
-            words.findings.fault("TZ", "is not a time zone of this system", fix);
-        } else if words.get("TZ").is_some_and(|given| !given.real) {
-            say(
-                words,
-                "TZ",
-                "read from the real environment only; start with TZ=... before the command",
-            );
-        }
     }
 }
 
