@@ -28,6 +28,7 @@ pub(crate) fn text(config: &Config, house: &House, source: &Path) -> String {
     let others = match config.access.unknown_keys {
         UnknownKeys::Refuse => "others refused",
         UnknownKeys::Pass => "others passed on",
+        UnknownKeys::Lend => "all others lent one",
     };
     line(&mut text, "keys", &format!("{}, {others}", config.keys.len()));
     let log = match config.chat_log.on {

@@ -38,9 +38,8 @@ const NOT_PASSED_ON: [HeaderName; 12] = [
     HeaderName::from_static("true-client-ip"),
 ];
 
-/// What an answer says to its proxy, or would tell one tenant of another.
-const NOT_PASSED_BACK: [HeaderName; 8] = [
-    SET_COOKIE,
+/// What an answer says to its proxy.
+const NOT_PASSED_BACK: [HeaderName; 7] = [
     ALT_SVC,
     VIA,
     PROXY_AUTHENTICATE,
@@ -66,8 +65,9 @@ pub(super) fn outbound(
     for name in present(&request.headers, &NOT_PASSED_ON) {
         request.remove_header(&name);
     }
-    if ctx.caller.user.is_some() {
-        let key = ctx.attempts.key.as_ref().map(Lease::secret);
+    let key = ctx.attempts.key.as_ref().map(Lease::secret);
+    // Where there is no key to lend, a caller's own is as good as any.
+    if ctx.caller.user.is_some() || key.is_some() {
         swap_key(request, ctx.caller.key_header.as_ref(), key)?;
     }
     if !request.headers.contains_key(&X_REQUEST_ID) {
@@ -156,6 +156,10 @@ pub(super) fn inbound(response: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()
     ctx.stage("inbound");
     for name in present(&response.headers, &NOT_PASSED_BACK) {
         response.remove_header(&name);
+    }
+    if ctx.attempts.key.is_some() || ctx.errand.is_some() {
+        // A cookie of our own account, or of one reader of many.
+        response.remove_header(&SET_COOKIE);
     }
     let (Some(aim), Some(load)) = (&ctx.aim, &ctx.attempts.load) else {
         return Ok(());

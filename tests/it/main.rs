@@ -10,6 +10,7 @@ mod body;
 mod cache;
 mod compat;
 mod conf;
+mod contract;
 mod convert;
 mod failure;
 mod floors;
