@@ -137,7 +137,8 @@ impl Edge {
         let attempts = &mut ctx.attempts;
         let first_byte = attempts.begun.map(|begun| begun.elapsed()).unwrap_or_default();
         let outcome = match (status, &attempts.key) {
-            (StatusCode::UNAUTHORIZED, Some(key)) => {
+            // The only one is asked for again: what the host says of it is better than what we could.
+            (StatusCode::UNAUTHORIZED, Some(key)) if several_keys => {
                 key.rest(Why::Refused.usual(), Why::Refused);
                 Outcome::Good { first_byte }
             }

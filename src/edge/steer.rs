@@ -93,7 +93,7 @@ impl Edge {
         pulse.wait();
         let picked =
             unless_left(client, ctx.attempts.next(upstream, ctx.caller.wants_key())).await?;
-        let Picked { pick, same } = match picked {
+        let Picked { pick, holds_key } = match picked {
             Ok(picked) => picked,
             Err(none) => {
                 ctx.tap.refusal = Some(refusal(none, &upstream.name));
@@ -108,7 +108,7 @@ impl Edge {
         wire::limit(&mut peer, upstream.timeouts, pulse.left());
         ctx.attempts.line = Some(wire.line(host, &mut peer));
         ctx.via(&host.label);
-        ctx.attempts.begin(pick, same, way);
+        ctx.attempts.begin(pick, holds_key, way);
         // What was noted of an answer that was thrown away.
         ctx.answer = Answer::default();
         Ok(Box::new(peer))
@@ -153,30 +153,31 @@ impl Attempts {
             }
             None => None,
         };
-        let same_host = same.is_some();
+        // A call takes one turn, however often it is sent, unless its key is what was wrong.
+        let holds_key = self.key.as_ref().is_some_and(|key| same.is_some() || !key.rests());
         let picked = match (same, level) {
             (Some(load), _) => upstream.pick_again(load.host()).await,
-            (None, Some(level)) => upstream.pick(&self.tried, level).await,
-            (None, None) => upstream.pick_keyless(&self.tried).await,
+            (None, Some(level)) if !holds_key => upstream.pick(&self.tried, level).await,
+            (None, _) => upstream.pick_keyless(&self.tried).await,
         };
-        picked.map(|pick| Picked { pick, same: same_host })
+        picked.map(|pick| Picked { pick, holds_key })
     }
 
-    fn begin(&mut self, pick: Pick, same: bool, way: Way) {
+    fn begin(&mut self, pick: Pick, holds_key: bool, way: Way) {
         self.way = way;
         self.count += 1;
         self.begun = Some(Instant::now());
-        if !same {
+        if !holds_key {
             self.key = pick.key;
         }
         self.load = Some(pick.load);
     }
 }
 
-/// A place at a host; `same`: it is the one of the attempt before, and its key is still held.
+/// A place at a host; `holds_key`: for the key of the attempt before.
 struct Picked {
     pick: Pick,
-    same: bool,
+    holds_key: bool,
 }
 
 /// What a client is told when there is no host for it.

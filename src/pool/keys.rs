@@ -168,6 +168,12 @@ impl Lease {
         &self.keys.keys[self.at]
     }
 
+    /// Whether it rests now.
+    #[must_use]
+    pub fn rests(&self) -> bool {
+        self.keys.state.lock().rests(self.at, Instant::now()).is_some()
+    }
+
     /// Nobody gets this key for so long. A longer rest that is under way goes on.
     pub fn rest(&self, time: Duration, why: Why) {
         let (now, time) = (Instant::now(), time.min(LONGEST));

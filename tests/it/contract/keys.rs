@@ -36,6 +36,35 @@ async fn keys_rotate_in_the_order_of_the_list() {
 }
 
 #[tokio::test]
+async fn a_call_takes_one_turn_however_often_it_is_tried() {
+    let up = Upstream::start(|seen| {
+        let (key, body) = (seen.header("authorization").unwrap().to_owned(), seen.json());
+        let answer = Reply::json(200, &json!({"key": key}));
+        if body["model"] == "drop" { answer.reset_at_once() } else { answer.close_after() }
+    })
+    .await;
+    let keys = "OPENAI_API_KEY=sk-a1,sk-a2\nFORWARD_KEY=fk-one-key";
+    let house = House::of_env(&lists(&up, keys)).await;
+    let dropped = with(ask("drop"), "authorization", "Bearer fk-one-key");
+    assert_eq!(send(&house, dropped).await.status, 504);
+    let seen = up.ledger().into_iter().map(|entry| entry.seen);
+    let keys: Vec<_> = seen.map(|it| it.header("authorization").unwrap().to_owned()).collect();
+    assert_eq!(keys, ["Bearer sk-a1"; 4]);
+    assert_eq!(swapped(&house, "fk-one-key").await, "Bearer sk-a2");
+}
+
+#[tokio::test]
+async fn what_a_host_says_of_the_only_key_is_passed_on_each_time() {
+    let up = Upstream::start(|_| Reply::json(401, &json!({"error": "theirs"}))).await;
+    let keys = "OPENAI_API_KEY=sk-a1\nFORWARD_KEY=fk-one-key";
+    let house = House::of_env(&lists(&up, keys)).await;
+    for _ in 0..3 {
+        let answer = call(&house, "fk-one-key").await;
+        assert_eq!((answer.status, answer.text()), (401, r#"{"error":"theirs"}"#));
+    }
+}
+
+#[tokio::test]
 async fn each_level_rotates_over_the_keys_that_list_it() {
     let up = mirror().await;
     let house = House::of_env(&objects(&up, LEVELS)).await;

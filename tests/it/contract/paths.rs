@@ -6,7 +6,7 @@ use http::Request;
 use serde_json::json;
 
 use super::{lists, mirror, send, with};
-use crate::support::client::Answer;
+use crate::support::client::{Answer, Client};
 use crate::support::house::House;
 use crate::support::openai::get;
 
@@ -30,6 +30,8 @@ async fn slashes_are_merged_before_anything_is_decided() {
         assert_eq!(seen(&send(&house, get(sent)).await), expected, "{sent}");
     }
     assert_eq!(send(&house, get("//healthz/")).await.text(), "\"OK\"");
+    let answer = Client::h2c(house.addr()).await.ask(get("//v1///models/?q=1")).await;
+    assert_eq!(seen(&answer), "/v1/models?q=1");
 }
 
 #[tokio::test]

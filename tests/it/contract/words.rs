@@ -149,6 +149,12 @@ async fn a_connection_that_is_refused_is_tried_again_and_told() {
          successfully?\"}}"
     );
     assert_eq!(said(&answer), (504, &*body));
+    let unknown = "OPENAI_BASE_URL=http://does-not-exist.invalid\n";
+    let answer = send(&House::of_env(unknown).await, ask("m")).await;
+    let body = "{\"detail\":\"<class 'aiohttp.client_exceptions.ClientConnectorDNSError'>: Cannot connect to \
+        host does-not-exist.invalid:80 ssl:default [Name or service not known] | Please check if your \
+        host can access [http://does-not-exist.invalid] successfully?\"}";
+    assert_eq!(said(&answer), (504, body));
     let up = Upstream::start_at(&host.to_string(), |_| Reply::json(200, &json!({}))).await;
     assert_eq!(send(&house, ask("m")).await.status, 200);
     assert_eq!(up.ledger().len(), 1);
