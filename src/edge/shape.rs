@@ -7,8 +7,8 @@
 use http::Version;
 use http::header::{
     ACCEPT_ENCODING, ALT_SVC, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE,
-    EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE,
-    SEC_WEBSOCKET_PROTOCOL, SET_COOKIE, TRANSFER_ENCODING, VIA,
+    EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, ORIGIN,
+    PROXY_AUTHENTICATE, SEC_WEBSOCKET_PROTOCOL, SET_COOKIE, TRANSFER_ENCODING, VIA,
 };
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
@@ -16,6 +16,7 @@ use pingora::{Error, ErrorType, OrErr, Result};
 
 use super::admit::{API_KEY, WEBSOCKET_KEY, X_API_KEY};
 use super::ctx::{Aim, Ctx};
+use super::reply::cors::Origin;
 use super::wire::Line;
 use crate::pool::{Host, Lease};
 use crate::secret::Secret;
@@ -69,6 +70,10 @@ pub(super) fn outbound(
     // Where there is no key to lend, a caller's own is as good as any.
     if ctx.caller.user.is_some() || key.is_some() {
         swap_key(request, ctx.caller.key_header.as_ref(), key)?;
+    }
+    if ctx.visit.origin != Origin::Unsaid {
+        // Whether the page may call was decided here; a host that knows no page would say no.
+        request.remove_header(&ORIGIN);
     }
     if !request.headers.contains_key(&X_REQUEST_ID) {
         request.insert_header(X_REQUEST_ID, ctx.visit.id.as_str())?;

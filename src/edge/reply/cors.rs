@@ -39,6 +39,9 @@ const METHODS: [Method; 7] = [
 ];
 const WRITTEN: &str = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT";
 
+/// What the answer to a preflight depends on.
+const ASKED: &str = "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
+
 /// How long a browser need not ask again, seconds.
 const MAX_AGE: &str = "600";
 
@@ -95,6 +98,7 @@ impl Origin {
         let status = if words == "OK" { StatusCode::OK } else { StatusCode::BAD_REQUEST };
         let mut head = ResponseHeader::build(status, Some(9))?;
         head.insert_header(CONTENT_TYPE, "text/plain; charset=utf-8")?;
+        head.insert_header(VARY, ASKED)?;
         head.insert_header(ACCESS_CONTROL_ALLOW_METHODS, WRITTEN)?;
         head.insert_header(ACCESS_CONTROL_MAX_AGE, MAX_AGE)?;
         if let Some(wanted) = headers.get(ACCESS_CONTROL_REQUEST_HEADERS) {
