@@ -33,6 +33,7 @@ pub(crate) fn text(
     let others = match config.access.unknown_keys {
         UnknownKeys::Refuse => "others refused",
         UnknownKeys::Pass => "others passed on",
+        UnknownKeys::Lend => "all others lent one",
     };
     line(&mut text, "keys", &format!("{}, {others}", config.keys.len()));
     if let Some(cache) = cache(config) {

@@ -8,6 +8,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+mod older;
+
+pub use older::{Failed, Older};
+
 /// An answer that aifd gives itself instead of the upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -23,6 +27,8 @@ pub struct Refusal {
     pub message: String,
     /// When trying again makes sense.
     pub retry_after: Option<Duration>,
+    /// How openai-forward said it.
+    pub older: Option<Box<Older>>,
 }
 
 const INVALID: &str = "invalid_request_error";
@@ -42,7 +48,7 @@ fn clip(value: &str) -> String {
 
 impl Refusal {
     fn new(status: u16, kind: &'static str, code: &'static str, message: String) -> Self {
-        Self { status, kind, code, param: None, message, retry_after: None }
+        Self { status, kind, code, param: None, message, retry_after: None, older: None }
     }
 
     fn invalid(status: u16, code: &'static str, message: impl Into<String>) -> Self {
@@ -55,6 +61,13 @@ impl Refusal {
 
     fn about(mut self, param: &'static str) -> Self {
         self.param = Some(param);
+        self
+    }
+
+    /// With what openai-forward said in its place.
+    #[must_use]
+    pub fn as_of_old(mut self, older: Older) -> Self {
+        self.older = Some(Box::new(older));
         self
     }
 
@@ -116,7 +129,8 @@ impl Refusal {
     #[must_use]
     pub fn requests(limit: &impl Display, wait: Option<Duration>) -> Self {
         let message = format!("Your limit of requests is reached: {limit}. Try again later.");
-        Self { retry_after: wait, ..Self::new(429, "requests", LIMITED, message) }
+        let older = Older::Limit(format!("Rate limit exceeded: {limit}"));
+        Self { retry_after: wait, ..Self::new(429, "requests", LIMITED, message) }.as_of_old(older)
     }
 
     /// Too many tokens for a limit.
@@ -166,7 +180,9 @@ impl Refusal {
     /// An address that is not let in.
     #[must_use]
     pub fn address() -> Self {
-        Self::invalid(403, "address_not_allowed", "Your address may not use this server.")
+        let words = "Your address may not use this server.";
+        let older = Older::detail(403, "Forbidden Error");
+        Self::invalid(403, "address_not_allowed", words).as_of_old(older)
     }
 
     /// A model outside the key's list.
@@ -179,7 +195,21 @@ impl Refusal {
             ),
             None => "Your API key is limited to certain models, and the request names none.".into(),
         };
-        Self::invalid(403, "model_not_found", message).about("model")
+        let refusal = Self::invalid(403, "model_not_found", message).about("model");
+        match model.map(clip) {
+            Some(name) => {
+                refusal.as_of_old(Older::detail(403, format!("model: {name} is not allowed")))
+            }
+            None => refusal,
+        }
+    }
+
+    /// A key of a level for which the upstream has no key.
+    #[must_use]
+    pub fn no_key_for(upstream: &str, level: u32) -> Self {
+        let message =
+            format!("Upstream `{upstream}` has no key for API keys of level {level}, as yours is.");
+        Self::invalid(403, "no_key_for_level", message)
     }
 
     // --- what was asked ---
@@ -188,7 +218,7 @@ impl Refusal {
     #[must_use]
     pub fn no_route(method: &str, path: &str) -> Self {
         let message = format!("No route here for {} {}.", clip(method), clip(path));
-        Self::invalid(404, "unknown_url", message)
+        Self::invalid(404, "unknown_url", message).as_of_old(Older::detail(404, "Not Found"))
     }
 
     /// A path that could mean another one to somebody else.

@@ -119,6 +119,18 @@ pub fn plain_path(path: &str) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(&plain).into_owned())
 }
 
+/// A path in which every run of `/` is one, and none is at its end; `None` if it is so already.
+#[must_use]
+pub fn merged(path: &str) -> Option<String> {
+    let is_so = !path.contains("//") && (path.len() < 2 || !path.ends_with('/'));
+    if is_so || !path.starts_with('/') {
+        return None;
+    }
+    let segments = path.split('/').filter(|segment| !segment.is_empty());
+    let merged: String = segments.flat_map(|segment| ["/", segment]).collect();
+    Some(if merged.is_empty() { "/".to_owned() } else { merged })
+}
+
 fn percent_decoded(path: &[u8]) -> Vec<u8> {
     let hex = |byte: u8| (byte as char).to_digit(16);
     let mut decoded = Vec::with_capacity(path.len());
@@ -210,7 +222,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn slashes_are_merged_and_none_is_left_at_the_end() {
+        for (path, expected) in [
+            ("/", None),
+            ("/v1/models", None),
+            ("*", None),
+            ("//", Some("/")),
+            ("/v1/", Some("/v1")),
+            ("//v1///models/", Some("/v1/models")),
+            ("/a%2F%2Fb//", Some("/a%2F%2Fb")),
+        ] {
+            assert_eq!(merged(path).as_deref(), expected, "{path}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_is_merged_stays_so(path in "[/a]{1,9}") {
+            let path = format!("/{path}");
+            prop_assert_eq!(merged(&path).and_then(|path| merged(&path)), None);
+        }
+
         #[test]
         fn prefix_and_rest_are_the_path(path in "(/[a-z.%]{0,3}){1,5}", prefix in "/[a-z]{1,3}") {
             let table = routes(&[&prefix]);

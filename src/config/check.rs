@@ -39,6 +39,9 @@ pub(super) fn check(raw: &Raw, findings: &mut Findings<'_>) -> Option<Config> {
     }
     let levels = level::levels(&raw.level, findings);
     let keys = key::keys(&raw.key, &levels, raw.access.unknown_keys, findings);
+    if let (Some(upstreams), Some(keys)) = (&upstreams, &keys) {
+        upstream::leveled(upstreams, keys, findings);
+    }
     let cache = cache::cache(&raw.cache, raw.access.unknown_keys, findings);
     let chat_log = chat_log::chat_log(&raw.chat_log, findings);
     let (cache, routes) = (cache?, routes?);
@@ -58,7 +61,25 @@ pub(super) fn check(raw: &Raw, findings: &mut Findings<'_>) -> Option<Config> {
 }
 
 fn access(raw: &raw::Access, findings: &mut Findings<'_>) -> Option<Access> {
+    let model_paths = model_paths(&raw.model_paths, findings);
     let allow_ips = address::nets("access.allow_ips", &raw.allow_ips, findings);
     let deny_ips = address::nets("access.deny_ips", &raw.deny_ips, findings);
-    Some(Access { unknown_keys: raw.unknown_keys, allow_ips: allow_ips?, deny_ips: deny_ips? })
+    Some(Access {
+        unknown_keys: raw.unknown_keys,
+        model_paths: model_paths?,
+        allow_ips: allow_ips?,
+        deny_ips: deny_ips?,
+    })
+}
+
+fn model_paths(said: &[String], findings: &mut Findings<'_>) -> Option<Vec<String>> {
+    let mut whole = true;
+    for (at, path) in said.iter().enumerate() {
+        if !path.starts_with('/') || path.contains(['?', '#', '*', '%', ' ']) {
+            let key = format!("access.model_paths[{at}]");
+            findings.fault(&key, "is no end of a path", "an end like \"/chat/completions\"");
+            whole = false;
+        }
+    }
+    whole.then(|| said.to_vec())
 }

@@ -20,6 +20,7 @@ mod check;
 pub mod compat;
 mod error;
 mod findings;
+mod front;
 mod human;
 mod keys;
 mod limits;
@@ -35,6 +36,7 @@ mod written;
 pub use cache::{Cache, CacheStore, Replay};
 pub use chat_log::{ChatLog, ChatPaths, Format, WhenFull, Zone};
 pub use error::{Fault, Faults};
+pub use front::{Cors, Refusals};
 pub use limits::{CountBy, LimitRule, LimitStore, Limits, OnStoreError, Pace, Strategy};
 pub use load::{load, parse, parse_with};
 pub use rate::{Rate, Unit};
@@ -92,6 +94,14 @@ pub struct Server {
     pub tls: Option<Tls>,
     /// How long live streams may go on after SIGTERM.
     pub shutdown_grace: Duration,
+    /// A run of `/` in a path is one, and one at its end none, before anything is decided.
+    pub merge_slashes: bool,
+    /// From which origins a page may call.
+    pub cors: Cors,
+    /// In whose words a request is refused.
+    pub refusals: Refusals,
+    /// Whether `/benchmark/v1/chat/completions` is answered, without any upstream.
+    pub benchmark: bool,
 }
 
 /// One listener.
@@ -128,6 +138,9 @@ pub struct Admin {
 pub struct Access {
     /// What happens to a request without a known forward key.
     pub unknown_keys: UnknownKeys,
+    /// Ends of the paths, on routes of any kind, on which the model is checked; when empty, every
+    /// call on routes of kind `openai` is.
+    pub model_paths: Vec<String>,
     /// When not empty, only these addresses may come in.
     pub allow_ips: Vec<IpNet>,
     /// These addresses may not come in.
@@ -142,6 +155,8 @@ pub enum UnknownKeys {
     Refuse,
     /// Passed on to the upstream unchanged.
     Pass,
+    /// Let in with a key of the upstream's, whatever key it brings.
+    Lend,
 }
 
 /// `[[upstream]]`.
@@ -152,7 +167,7 @@ pub struct Upstream {
     /// Its hosts; at least one.
     pub hosts: Vec<Host>,
     /// Keys put in for the client's; may be empty.
-    pub keys: Vec<Secret>,
+    pub keys: Vec<UpstreamKey>,
     /// How long each phase may take.
     pub timeouts: Timeouts,
     /// Which HTTP is spoken.
@@ -175,6 +190,15 @@ pub struct Upstream {
     pub retry: Retry,
     /// The HTTP proxy on the way to every host, if any.
     pub proxy: Option<Proxy>,
+}
+
+/// One of an upstream's keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamKey {
+    /// The key.
+    pub secret: Secret,
+    /// The levels of the forward keys that it stands in for; `None` for all of them.
+    pub levels: Option<Vec<u32>>,
 }
 
 /// One host of an upstream, from its base URL.
@@ -356,4 +380,32 @@ pub struct Key {
     pub pace: Option<Pace>,
     /// The group of keys that it shares cached answers with; `None` for its own alone.
     pub cache_group: Option<String>,
+}
+
+// === impl Access ===
+
+impl Access {
+    /// Whether the model of a call is checked; `path`: behind the prefix, in its plain form.
+    #[must_use]
+    pub fn checks_model(&self, kind: Kind, path: &str) -> bool {
+        if self.model_paths.is_empty() {
+            return kind == Kind::Openai;
+        }
+        let path = path.trim_end_matches('/');
+        let ends = |end: &String| {
+            let at = path.len().checked_sub(end.len());
+            at.and_then(|at| path.get(at..)).is_some_and(|tail| tail.eq_ignore_ascii_case(end))
+        };
+        self.model_paths.iter().any(ends)
+    }
+}
+
+// === impl UpstreamKey ===
+
+impl UpstreamKey {
+    /// Whether it stands in for keys of this level.
+    #[must_use]
+    pub fn is_for(&self, level: u32) -> bool {
+        self.levels.as_ref().is_none_or(|levels| levels.contains(&level))
+    }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::human::{OrOff, Size, Time};
 use super::rate::{One, Rates};
-use super::{Balance, HttpVersion, Kind, UnknownKeys};
+use super::{Balance, HttpVersion, Kind, Refusals, UnknownKeys};
 
 mod cache;
 mod chat_log;
@@ -51,6 +51,10 @@ pub(super) struct Server {
     pub(super) keepalive: Time,
     pub(super) trusted_proxies: Vec<String>,
     pub(super) shutdown_grace: Time,
+    pub(super) merge_slashes: bool,
+    pub(super) cors: Vec<String>,
+    pub(super) refusals: Refusals,
+    pub(super) benchmark: bool,
     pub(super) tls: Option<Tls>,
 }
 
@@ -72,6 +76,7 @@ pub(super) struct Admin {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Access {
     pub(super) unknown_keys: UnknownKeys,
+    pub(super) model_paths: Vec<String>,
     pub(super) allow_ips: Vec<String>,
     pub(super) deny_ips: Vec<String>,
 }
@@ -81,7 +86,7 @@ pub(super) struct Access {
 pub(super) struct Upstream {
     pub(super) name: String,
     pub(super) hosts: Vec<String>,
-    pub(super) keys: Vec<String>,
+    pub(super) keys: Vec<UpstreamKey>,
     pub(super) http: HttpVersion,
     pub(super) ca: Option<PathBuf>,
     pub(super) proxy: Option<String>,
@@ -93,6 +98,21 @@ pub(super) struct Upstream {
     pub(super) eject: Eject,
     pub(super) retry: Retry,
     pub(super) health: Option<Health>,
+}
+
+/// A secret for every level, or one for some.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(untagged)]
+pub(super) enum UpstreamKey {
+    ForAll(String),
+    ForLevels(ForLevels),
+}
+
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ForLevels {
+    pub(super) secret: String,
+    pub(super) levels: Vec<u32>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -199,6 +219,10 @@ impl Default for Server {
             keepalive: Time::seconds(75),
             trusted_proxies: Vec::new(),
             shutdown_grace: Time::minutes(10),
+            merge_slashes: false,
+            cors: Vec::new(),
+            refusals: Refusals::Openai,
+            benchmark: false,
             tls: None,
         }
     }
@@ -212,7 +236,12 @@ impl Default for Admin {
 
 impl Default for Access {
     fn default() -> Self {
-        Self { unknown_keys: UnknownKeys::Refuse, allow_ips: Vec::new(), deny_ips: Vec::new() }
+        Self {
+            unknown_keys: UnknownKeys::Refuse,
+            model_paths: Vec::new(),
+            allow_ips: Vec::new(),
+            deny_ips: Vec::new(),
+        }
     }
 }
 

@@ -12,7 +12,9 @@ use super::human::{OrOff, Size, SizeOrAll, Time};
 use super::limits::{LimitRule, LimitStore, Limits, Pace};
 use super::rate::{One, OneOrOff, Rate, Rates, RatesOrInf};
 use super::raw::{self, Raw};
-use super::{Admin, ChatLog, Config, Key, Listen, Retry, RetryOn, Server, Tls, Upstream};
+use super::{
+    Admin, ChatLog, Config, Key, Listen, Retry, RetryOn, Server, Tls, Upstream, UpstreamKey,
+};
 
 /// Writes every key with its value in force.
 #[must_use]
@@ -22,6 +24,7 @@ pub fn show(config: &Config) -> String {
         admin: admin(config.admin.as_ref()),
         access: raw::Access {
             unknown_keys: config.access.unknown_keys,
+            model_paths: config.access.model_paths.clone(),
             allow_ips: texts(&config.access.allow_ips),
             deny_ips: texts(&config.access.deny_ips),
         },
@@ -63,6 +66,10 @@ fn server(server: &Server) -> raw::Server {
         keepalive: Time(server.keepalive),
         trusted_proxies: texts(&server.trusted_proxies),
         shutdown_grace: Time(server.shutdown_grace),
+        merge_slashes: server.merge_slashes,
+        cors: server.cors.origins(),
+        refusals: server.refusals,
+        benchmark: server.benchmark,
         tls: server.tls.as_ref().map(tls),
     }
 }
@@ -91,7 +98,7 @@ fn upstream(upstream: &Upstream) -> raw::Upstream {
     raw::Upstream {
         name: upstream.name.clone(),
         hosts: texts(&upstream.hosts),
-        keys: upstream.keys.iter().map(origin).collect(),
+        keys: upstream.keys.iter().map(upstream_key).collect(),
         http: upstream.http,
         ca: upstream.ca.clone(),
         proxy: upstream.proxy.as_ref().map(|proxy| proxy.shown.clone()),
@@ -120,6 +127,16 @@ fn upstream(upstream: &Upstream) -> raw::Upstream {
             fall: health.fall,
             rise: health.rise,
         }),
+    }
+}
+
+fn upstream_key(key: &UpstreamKey) -> raw::UpstreamKey {
+    let secret = origin(&key.secret);
+    match &key.levels {
+        None => raw::UpstreamKey::ForAll(secret),
+        Some(levels) => {
+            raw::UpstreamKey::ForLevels(raw::ForLevels { secret, levels: levels.clone() })
+        }
     }
 }
 

@@ -26,17 +26,22 @@ const FULL: &str = r#"
     workers = 3
     max_body = 12345
     shutdown_grace = "1h30m5s"
+    merge_slashes = true
+    cors = ["https://chat.example.com", "http://localhost:3000"]
+    refusals = "openai-forward"
+    benchmark = true
     trusted_proxies = ["10.1.2.3/8", "::1"]
     [admin]
     listen = "0.0.0.0:9000"
     token = "env:TOKEN"
     [access]
-    unknown_keys = "pass"
+    unknown_keys = "lend"
+    model_paths = ["/chat/completions"]
     deny_ips = ["192.168.1.7"]
     [[upstream]]
     name = "a"
     hosts = ["https://API.example.com/v1/", "http://[::1]:80"]
-    keys = ["env:ONE", "env:TWO"]
+    keys = ["env:ONE", { secret = "env:TWO", levels = [0, 2] }]
     http = "2"
     timeouts = { total = "30s" }
     balance = "round-robin"

@@ -32,7 +32,7 @@ const LONGEST: usize = 60;
 const LOGINS: [&str; 3] = ["upstream.proxy", "limits.store", "cache.store"];
 
 /// The keys whose value is a secret.
-const SECRETS: [&str; 3] = ["admin.token", "key.secret", "upstream.keys"];
+const SECRETS: [&str; 4] = ["admin.token", "key.secret", "upstream.keys", "upstream.keys.secret"];
 
 // === impl Written ===
 

@@ -12,8 +12,9 @@ use ipnet::IpNet;
 use pingora::proxy::Session;
 
 use super::ctx::Ctx;
-use super::{Edge, reply};
-use crate::config::UnknownKeys;
+use super::reply::cors::Origin;
+use super::{Edge, reply, steer};
+use crate::config::{Refusals, UnknownKeys};
 use crate::refusal::Refusal;
 
 pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -22,6 +23,16 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// How browsers hand a key to a realtime websocket (OpenAI's realtime guide).
 pub(super) const WEBSOCKET_KEY: &str = "openai-insecure-api-key.";
+
+/// What is next for a request.
+enum Way {
+    /// The cache, and then a host.
+    On,
+    /// A canned answer.
+    Canned,
+    /// Nothing: it is answered.
+    Over,
+}
 
 impl Edge {
     /// Sets what Pingora leaves infinite, and notes where the request came from.
@@ -39,6 +50,13 @@ impl Edge {
         let peer = session.client_addr().and_then(|address| address.as_inet()).map(SocketAddr::ip);
         let trusted = &self.server.trusted_proxies;
         ctx.visit.client = client_address(peer, &session.req_header().headers, trusted);
+        ctx.visit.origin = Origin::of(&self.server.cors, &session.req_header().headers);
+        ctx.visit.refusals = self.server.refusals;
+        if self.server.merge_slashes
+            && let Err(error) = steer::merge_slashes(session.req_header_mut())
+        {
+            log::debug!("{}: the path stays as it came: {error}", ctx.visit.id);
+        }
     }
 
     /// The stages before anything goes upstream; true when the request is answered already.
@@ -49,23 +67,30 @@ impl Edge {
     ) -> pingora::Result<bool> {
         let admitted = match ctx.errand {
             None => self.admitted(session, ctx).await,
-            Some(_) => self.run_errand(session, ctx),
+            Some(_) => self.run_errand(session, ctx).map(|()| Way::On),
         };
         match admitted {
-            Ok(true) => self.recalled(session, ctx).await,
-            Ok(false) => Ok(true),
+            Ok(Way::On) => self.recalled(session, ctx).await,
+            Ok(Way::Canned) => self.canned(session, ctx).await,
+            Ok(Way::Over) => Ok(true),
             Err(refusal) => reply::refuse(session, ctx, refusal).await,
         }
     }
 
-    /// `false` when the request is answered already.
-    async fn admitted(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool, Refusal> {
+    async fn admitted(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Way, Refusal> {
         ctx.stage("admit");
-        self.check_address(ctx)?;
-        if reply::own_endpoint(session, ctx).await {
-            return Ok(false);
+        if reply::preflight(session, ctx).await {
+            return Ok(Way::Over);
         }
-        let aimed = self.aim(session, ctx);
+        let limits_first = self.server.refusals == Refusals::OpenaiForward;
+        if !limits_first {
+            self.check_address(ctx)?;
+        }
+        if reply::own_endpoint(session, ctx).await {
+            return Ok(Way::Over);
+        }
+        let canned = self.is_canned(session.req_header());
+        let aimed = if canned { Ok(()) } else { self.aim(session, ctx) };
         let known = self.who(session, ctx);
         if !known.as_ref().is_err_and(Refusal::is_flood) {
             self.begin_entry(session, ctx);
@@ -76,11 +101,17 @@ impl Edge {
         if !by_tokens {
             self.may(session, ctx).await?;
         }
-        self.hear(session, ctx).await?;
+        if limits_first {
+            self.check_address(ctx)?;
+        }
+        match canned {
+            true => self.hear_canned(session, ctx).await?,
+            false => self.hear(session, ctx).await?,
+        }
         if by_tokens {
             self.may(session, ctx).await?;
         }
-        Ok(true)
+        Ok(if canned { Way::Canned } else { Way::On })
     }
 
     fn check_address(&self, ctx: &Ctx) -> Result<(), Refusal> {
@@ -109,6 +140,12 @@ impl Edge {
         }
         match self.access.unknown_keys {
             UnknownKeys::Pass => Ok(()),
+            UnknownKeys::Lend => {
+                let place = credentials(headers).next().map_or(AUTHORIZATION, |(place, _)| place);
+                ctx.caller.key_header = Some(place);
+                ctx.caller.lent = true;
+                Ok(())
+            }
             UnknownKeys::Refuse if credentials(headers).next().is_some() => {
                 Err(Refusal::unknown_key())
             }

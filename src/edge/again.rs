@@ -13,7 +13,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
-use super::ctx::Ctx;
+use super::ctx::{Aim, Ctx};
 use super::ended::words;
 use super::steer::{Again, Attempts};
 use super::tap::flow::{Chances, Opening};
@@ -137,7 +137,8 @@ impl Edge {
         let attempts = &mut ctx.attempts;
         let first_byte = attempts.begun.map(|begun| begun.elapsed()).unwrap_or_default();
         let outcome = match (status, &attempts.key) {
-            (StatusCode::UNAUTHORIZED, Some(key)) => {
+            // The only one is asked for again: what the host says of it is better than what we could.
+            (StatusCode::UNAUTHORIZED, Some(key)) if several_keys => {
                 key.rest(Why::Refused.usual(), Why::Refused);
                 Outcome::Good { first_byte }
             }
@@ -200,7 +201,7 @@ impl Edge {
             left: pulse.left(),
             hosts_left: hosts.saturating_sub(attempts.tried.len() + 1),
             hosts,
-            keys_left: (upstream.key_count() - upstream.keys_resting())
+            keys_left: (upstream.keys_of(ctx.caller.level()).1)
                 .saturating_sub(usize::from(failure != Failure::Status(429))),
             wanted,
         };
@@ -209,7 +210,8 @@ impl Edge {
 
     /// Whether the attempt's key is one of several.
     fn has_spare_keys(&self, ctx: &Ctx) -> bool {
-        let keys = ctx.aim.as_ref().map_or(0, |aim| self.upstreams[aim.upstream].key_count());
+        let of = |aim: &Aim| self.upstreams[aim.upstream].keys_of(ctx.caller.level()).0;
+        let keys = ctx.aim.as_ref().map_or(0, of);
         ctx.attempts.key.is_some() && keys > 1
     }
 
@@ -231,12 +233,13 @@ impl Edge {
 
     /// A stream begins that was held back before, for all who follow it.
     pub(super) fn follows(&self, session: &Session, ctx: &Ctx) {
-        if let (Some(aim), Some(pulse)) = (&ctx.aim, &ctx.tap.pulse)
-            && let Some(chances) = self.chances(session, ctx, Failure::Empty, None)
-        {
-            let rules = Streaming { hold: None, ..aim.streaming };
-            pulse.open(Opening { rules, chances, refusal: None, pacer: pacer(ctx) });
-        }
+        let Some(pulse) = &ctx.tap.pulse else { return };
+        // What no host is asked for cannot be asked for again.
+        let chances = self.chances(session, ctx, Failure::Empty, None);
+        let chances = chances.unwrap_or_else(Chances::none);
+        let keepalive = ctx.aim.as_ref().and_then(|aim| aim.streaming.keepalive);
+        let rules = Streaming { keepalive, before: false, hold: None };
+        pulse.open(Opening { rules, chances, refusal: None, pacer: pacer(ctx) });
     }
 
     /// An attempt that its host did not answer.

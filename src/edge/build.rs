@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::hear::Bodies;
+use super::recall::Canned;
 use super::recall::errand::Errands;
 use super::shield::Shield;
 use super::wire::Wire;
@@ -43,6 +44,8 @@ pub struct Edge {
     pub(super) drain: Drain,
     /// The answer cache, when it is on.
     pub(super) shelf: Option<Arc<Shelf>>,
+    /// The answers of the benchmark route.
+    pub(super) canned: Canned,
     /// How calls go out that are nobody's own.
     pub errands: Errands,
 }
@@ -106,6 +109,7 @@ impl Edge {
             metrics: rooms.metrics.clone(),
             drain: rooms.drain,
             shelf: rooms.shelf,
+            canned: Canned::default(),
             errands: Errands::default(),
         })
     }

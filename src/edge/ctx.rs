@@ -19,13 +19,14 @@ use super::hear::Heard;
 use super::may::Allowance;
 use super::recall;
 use super::relay::Answer;
+use super::reply::cors::Origin;
 use super::steer::Attempts;
 use super::tap::Handle;
 use super::tap::lend::Lent;
 use super::tap::pulse::Pulse;
 use crate::cache::fill::Writer;
 use crate::chatlog::{Call, Entry};
-use crate::config::{Kind, Pace};
+use crate::config::{Kind, Pace, Refusals};
 use crate::drain::{Drain, UnderWay};
 use crate::refusal::Refusal;
 use crate::route::Streaming;
@@ -54,6 +55,10 @@ pub(super) struct Visit {
     pub(super) arrived_at: Timestamp,
     /// `None` on a unix socket.
     pub(super) client: Option<IpAddr>,
+    /// What its answer says to browsers.
+    pub(super) origin: Origin,
+    /// In whose words it is refused.
+    pub(super) refusals: Refusals,
     /// `None` of an errand, whose readers are counted.
     _under_way: Option<UnderWay>,
 }
@@ -64,6 +69,8 @@ pub(super) struct Caller {
     pub(super) user: Option<Arc<User>>,
     /// The header of the client's key: the upstream's key goes into the same one.
     pub(super) key_header: Option<HeaderName>,
+    /// It has no known key, and gets one of the upstream's all the same.
+    pub(super) lent: bool,
     /// How fast its streams go, if not as they come.
     pub(super) pace: Option<Pace>,
 }
@@ -113,6 +120,8 @@ impl Ctx {
                 arrived: Instant::now(),
                 arrived_at: Timestamp::now(),
                 client: None,
+                origin: Origin::default(),
+                refusals: Refusals::Openai,
                 _under_way: under_way,
             },
             caller: Caller::default(),
@@ -177,7 +186,18 @@ fn request_id() -> String {
 impl Caller {
     /// Whose upstream's key an errand takes.
     pub(super) fn for_errand(&self) -> Self {
-        Self { user: self.user.clone(), key_header: self.key_header.clone(), pace: None }
+        let (user, key_header) = (self.user.clone(), self.key_header.clone());
+        Self { user, key_header, lent: self.lent, pace: None }
+    }
+
+    /// The level of its key; that of an unknown one is 0.
+    pub(super) fn level(&self) -> u32 {
+        self.user.as_ref().map_or(0, |user| user.level)
+    }
+
+    /// The level whose keys of the upstream it gets; `None` for one that brings a key of its own.
+    pub(super) fn wants_key(&self) -> Option<u32> {
+        (self.user.is_some() || self.lent).then(|| self.level())
     }
 }
 

@@ -13,6 +13,8 @@ use crate::pool::{Blame, Outcome};
 use crate::refusal::Refusal;
 use crate::retry::Failure;
 
+mod older;
+
 /// Whether a final answer's head has gone out (a `100 Continue` is not one).
 pub(super) fn answered(session: &ServerSession) -> bool {
     session.response_written().is_some_and(|head| {

@@ -4,6 +4,7 @@
 //! asked (model, stream) stands anywhere in it. Held bodies are bounded one by one and together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
@@ -17,10 +18,12 @@ use tokio::time::{Instant, timeout_at};
 use super::ctx::{Aim, Ctx};
 use super::recall::Wanted;
 use super::tap::Body;
+use super::tap::flow::Flow;
 use super::tap::pulse::Pulse;
 use super::{Edge, relay, tap};
-use crate::config::{Kind, Server};
+use crate::config::{Kind, Server, Timeouts};
 use crate::refusal::Refusal;
+use crate::route::plain_path;
 use crate::user::User;
 use crate::wire::cost::Cost;
 use crate::wire::edit;
@@ -60,6 +63,12 @@ const UNIT: usize = 1024;
 /// A body that came in one read keeps the buffer it was read into from this size on, bytes.
 const WORTH_ITS_BUFFER: usize = 32 * 1024;
 
+/// How long an answer may take that waits for no host, but perhaps for its pace.
+const UNHURRIED: Timeouts = {
+    let day = Duration::from_secs(24 * 3600);
+    Timeouts { connect: day, first_byte: day, idle: day, total: day }
+};
+
 impl Edge {
     /// Reads what must be read before the request can go on, and puts the tap in.
     pub(super) async fn hear(&self, session: &mut Session, ctx: &mut Ctx) -> Result<(), Refusal> {
@@ -67,14 +76,16 @@ impl Edge {
         let Some(aim) = &ctx.aim else { return Ok(()) };
         let pulse = Arc::new(Pulse::new(self.upstreams[aim.upstream].timeouts, ctx.visit.arrived));
         ctx.tap.pulse = Some(Arc::clone(&pulse));
-        let treatment = treatment(session, aim);
+        let gated = is_limited(ctx) && self.checks_model(aim);
+        let treatment = treatment(session, aim, gated);
         self.early_limit(session, &treatment)?;
         let body = match treatment {
-            Treatment::Native => {
+            Treatment::Native if gated => {
                 return check_model(ctx, model_of_query(session).as_deref());
             }
+            Treatment::Native => return Ok(()),
             Treatment::Live => {
-                if is_openai(ctx) && is_limited(ctx) {
+                if gated {
                     return Err(Refusal::unreadable_model());
                 }
                 go_on(session).await;
@@ -83,7 +94,7 @@ impl Edge {
             Treatment::Held { json } => {
                 go_on(session).await;
                 ctx.heard = self.bodies.read(session, &self.server).await?;
-                understand(ctx, json)?;
+                understand(ctx, json, gated)?;
                 ctx.heard.wanted = self.wanted(session, ctx);
                 reckon(ctx);
                 Body::Held(ctx.heard.body.clone().unwrap_or_default())
@@ -91,6 +102,31 @@ impl Edge {
         };
         let flow = relay::flow(session, ctx)?;
         ctx.tap.handle = Some(tap::put_in(session, body, flow, &pulse));
+        Ok(())
+    }
+
+    fn checks_model(&self, aim: &Aim) -> bool {
+        let path = aim.rest.split('?').next().unwrap_or_default();
+        self.access.checks_model(aim.kind, &plain_path(path))
+    }
+
+    /// Reads what a canned answer has to say again, and puts the tap in.
+    pub(super) async fn hear_canned(
+        &self,
+        session: &mut Session,
+        ctx: &mut Ctx,
+    ) -> Result<(), Refusal> {
+        ctx.stage("hear");
+        let treatment = Treatment::Held { json: true };
+        self.early_limit(session, &treatment)?;
+        go_on(session).await;
+        ctx.heard = self.bodies.read(session, &self.server).await?;
+        understand(ctx, true, false)?;
+        reckon(ctx);
+        let pulse = Arc::new(Pulse::new(UNHURRIED, ctx.visit.arrived));
+        let body = Body::Held(ctx.heard.body.clone().unwrap_or_default());
+        ctx.tap.handle = Some(tap::put_in(session, body, Flow::default(), &pulse));
+        ctx.tap.pulse = Some(pulse);
         Ok(())
     }
 
@@ -119,12 +155,13 @@ async fn go_on(session: &mut Session) {
     session.set_keepalive(keepalive);
 }
 
-fn treatment(session: &mut Session, aim: &Aim) -> Treatment {
+fn treatment(session: &mut Session, aim: &Aim, gated: bool) -> Treatment {
     if session.is_upgrade_req() {
         return Treatment::Native;
     }
     if aim.kind == Kind::General {
-        return Treatment::Live;
+        // Only a body that is held can be looked into.
+        return if gated { Treatment::Held { json: false } } else { Treatment::Live };
     }
     let empty = session.is_body_empty();
     let headers = &session.req_header().headers;
@@ -158,12 +195,12 @@ pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
-fn is_openai(ctx: &Ctx) -> bool {
-    ctx.aim.as_ref().is_some_and(|aim| aim.kind == Kind::Openai)
+fn is_general(ctx: &Ctx) -> bool {
+    ctx.aim.as_ref().is_some_and(|aim| aim.kind == Kind::General)
 }
 
 /// What a held body asks, and whether its key may ask it.
-fn understand(ctx: &mut Ctx, json: bool) -> Result<(), Refusal> {
+fn understand(ctx: &mut Ctx, json: bool, gated: bool) -> Result<(), Refusal> {
     let body = ctx.heard.body.as_deref().unwrap_or_default();
     if !body.is_empty() {
         match peek::peek(body) {
@@ -171,7 +208,9 @@ fn understand(ctx: &mut Ctx, json: bool) -> Result<(), Refusal> {
             Err(broken) if json => return Err(Refusal::bad_json(&broken.to_string())),
             Err(_) => {}
         }
-        check_model(ctx, ctx.heard.ask.model.as_deref())?;
+        if gated {
+            check_model(ctx, ctx.heard.ask.model.as_deref())?;
+        }
     }
     let Heard { ask, body, .. } = &ctx.heard;
     if let Some(entry) = &mut ctx.entry {
@@ -183,6 +222,9 @@ fn understand(ctx: &mut Ctx, json: bool) -> Result<(), Refusal> {
 /// Estimates what a call will cost whose caller's tokens are limited, takes out what is ours, and
 /// asks the host to tell what it cost.
 fn reckon(ctx: &mut Ctx) {
+    if is_general(ctx) {
+        return;
+    }
     let limited = ctx.caller.user.as_deref().is_some_and(|user| user.tokens_limited);
     let Heard { ask, body, usage_is_ours, wanted, .. } = &mut ctx.heard;
     let Some(body) = body.as_mut().filter(|body| !body.is_empty()) else { return };

@@ -2,6 +2,7 @@
 //!
 //! Why everybody follows, also who came first: the call to a host belongs to all who wait for it, so
 //! each of them may leave, be slow or be paced as if the others were not there.
+//! [`canned`] answers are there for whoever measures how fast aifd is.
 //! The trap: what is not understood in full goes its own way, as if there were no cache.
 
 use std::sync::Arc;
@@ -19,11 +20,14 @@ use super::ctx::Ctx;
 use crate::cache::{Api, Asked, Key, Shelf, Tenant};
 use crate::config::Kind;
 
+mod canned;
 pub(super) mod errand;
 mod follow;
 mod keep;
 mod sink;
 mod source;
+
+pub(super) use canned::Canned;
 
 /// What one request asks of the cache.
 #[derive(Debug, Clone)]

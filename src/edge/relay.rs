@@ -69,6 +69,7 @@ pub(super) fn head(session: &Session, response: &mut ResponseHeader, ctx: &mut C
         return Ok(());
     }
     for_version(session.req_header().version, response);
+    ctx.visit.origin.complete(response)?;
     if !response.headers.contains_key(&X_REQUEST_ID) {
         response.insert_header(X_REQUEST_ID, ctx.visit.id.as_str())?;
     }
@@ -112,6 +113,7 @@ fn own_head(ctx: &Ctx) -> Result<ResponseHeader> {
     head.insert_header(CACHE_CONTROL, "no-cache")?;
     head.insert_header(X_ACCEL_BUFFERING, "no")?;
     head.insert_header(X_REQUEST_ID, ctx.visit.id.as_str())?;
+    ctx.visit.origin.complete(&mut head)?;
     // Or its end would be that of the connection; h2 leaves it out.
     head.insert_header(TRANSFER_ENCODING, "chunked")?;
     Ok(head)

@@ -18,7 +18,10 @@ use tokio::time::timeout;
 use super::ctx::Ctx;
 use super::hear::content_length;
 use super::shape::X_REQUEST_ID;
+use crate::config::Refusals;
 use crate::refusal::Refusal;
+
+pub(super) mod cors;
 
 /// The wait exactly, for OpenAI's clients.
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
@@ -57,13 +60,25 @@ pub(super) async fn write(session: &mut Session, ctx: &mut Ctx, refusal: &Refusa
     if let Some(entry) = &mut ctx.entry {
         entry.error(refusal.code);
     }
-    let sent = match head(refusal) {
-        Ok(head) => send(session, ctx, head, Bytes::from(refusal.body())).await,
+    let older = refusal.older.as_ref().filter(|_| ctx.visit.refusals == Refusals::OpenaiForward);
+    let (status, body) = older
+        .map_or_else(|| (refusal.status, refusal.body()), |older| (older.status(), older.body()));
+    let sent = match head(refusal, status) {
+        Ok(head) => send(session, ctx, head, Bytes::from(body)).await,
         Err(error) => Err(error),
     };
     if let Err(error) = sent {
         log::debug!("{}: the refusal could not be written: {error}", ctx.visit.id);
     }
+}
+
+/// What a browser asks before a page calls; false for any other request.
+pub(super) async fn preflight(session: &mut Session, ctx: &mut Ctx) -> bool {
+    let asked = ctx.visit.origin.preflight(session.req_header());
+    let Ok(Some((head, words))) = asked else { return false };
+    let sent = send(session, ctx, head, Bytes::from_static(words.as_bytes())).await;
+    sent.unwrap_or_else(|error| log::debug!("{}: a preflight: {error}", ctx.visit.id));
+    true
 }
 
 /// `GET /healthz` is answered by aifd itself, as openai-forward does: `"OK"`.
@@ -84,15 +99,15 @@ fn json(status: u16) -> Result<ResponseHeader> {
     Ok(head)
 }
 
-fn head(refusal: &Refusal) -> Result<ResponseHeader> {
-    let mut head = json(refusal.status)?;
-    if refusal.status == 401 {
+fn head(refusal: &Refusal, status: u16) -> Result<ResponseHeader> {
+    let mut head = json(status)?;
+    if status == 401 {
         head.insert_header(WWW_AUTHENTICATE, "Bearer")?;
     }
     if let Some(wait) = refusal.retry_after {
         head.insert_header(RETRY_AFTER, wait.as_secs_f64().ceil().max(1.0).to_string())?;
         head.insert_header(RETRY_AFTER_MS, wait.as_nanos().div_ceil(1_000_000).to_string())?;
-    } else if refusal.status == 429 {
+    } else if status == 429 {
         // No time will help, and OpenAI's clients would try again.
         head.insert_header(X_SHOULD_RETRY, "false")?;
     }
@@ -107,6 +122,7 @@ async fn send(
 ) -> Result<()> {
     head.insert_header(CONTENT_LENGTH, body.len())?;
     head.insert_header(X_REQUEST_ID, ctx.visit.id.as_str())?;
+    ctx.visit.origin.complete(&mut head)?;
     let bare = session.req_header().method == Method::HEAD;
     ctx.allowance.tell(&mut head)?;
     let status = head.status.as_u16();

@@ -33,9 +33,11 @@ impl Edge {
     ) -> FailToProxy {
         ctx.stage("failed");
         take_tap_out(session, ctx);
-        let name = ctx.aim.as_ref().map_or("none", |aim| &self.upstreams[aim.upstream].name);
+        let upstream = ctx.aim.as_ref().map(|aim| &self.upstreams[aim.upstream]);
+        let name = upstream.map_or("none", |upstream| &upstream.name);
         log::debug!("{}: {error}", ctx.visit.id);
         let refusal = ctx.refusal_for(error, name, &self.server);
+        let refusal = refusal.map(|refusal| ctx.in_older_words(refusal, error, upstream));
         if let Some(writer) = &ctx.errand {
             // Each of its readers has last words of his own.
             refusal.into_iter().for_each(|refusal| writer.refuse(refusal));

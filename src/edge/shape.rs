@@ -7,8 +7,8 @@
 use http::Version;
 use http::header::{
     ACCEPT_ENCODING, ALT_SVC, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE,
-    EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE,
-    SEC_WEBSOCKET_PROTOCOL, SET_COOKIE, TRANSFER_ENCODING, VIA,
+    EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, ORIGIN,
+    PROXY_AUTHENTICATE, SEC_WEBSOCKET_PROTOCOL, SET_COOKIE, TRANSFER_ENCODING, VIA,
 };
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
@@ -16,6 +16,7 @@ use pingora::{Error, ErrorType, OrErr, Result};
 
 use super::admit::{API_KEY, WEBSOCKET_KEY, X_API_KEY};
 use super::ctx::{Aim, Ctx};
+use super::reply::cors::Origin;
 use super::wire::Line;
 use crate::pool::{Host, Lease};
 use crate::secret::Secret;
@@ -38,9 +39,8 @@ const NOT_PASSED_ON: [HeaderName; 12] = [
     HeaderName::from_static("true-client-ip"),
 ];
 
-/// What an answer says to its proxy, or would tell one tenant of another.
-const NOT_PASSED_BACK: [HeaderName; 8] = [
-    SET_COOKIE,
+/// What an answer says to its proxy.
+const NOT_PASSED_BACK: [HeaderName; 7] = [
     ALT_SVC,
     VIA,
     PROXY_AUTHENTICATE,
@@ -66,9 +66,14 @@ pub(super) fn outbound(
     for name in present(&request.headers, &NOT_PASSED_ON) {
         request.remove_header(&name);
     }
-    if ctx.caller.user.is_some() {
-        let key = ctx.attempts.key.as_ref().map(Lease::secret);
+    let key = ctx.attempts.key.as_ref().map(Lease::secret);
+    // Where there is no key to lend, a caller's own is as good as any.
+    if ctx.caller.user.is_some() || key.is_some() {
         swap_key(request, ctx.caller.key_header.as_ref(), key)?;
+    }
+    if ctx.visit.origin != Origin::Unsaid {
+        // Whether the page may call was decided here; a host that knows no page would say no.
+        request.remove_header(&ORIGIN);
     }
     if !request.headers.contains_key(&X_REQUEST_ID) {
         request.insert_header(X_REQUEST_ID, ctx.visit.id.as_str())?;
@@ -156,6 +161,10 @@ pub(super) fn inbound(response: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()
     ctx.stage("inbound");
     for name in present(&response.headers, &NOT_PASSED_BACK) {
         response.remove_header(&name);
+    }
+    if ctx.attempts.key.is_some() || ctx.errand.is_some() {
+        // A cookie of our own account, or of one reader of many.
+        response.remove_header(&SET_COOKIE);
     }
     let (Some(aim), Some(load)) = (&ctx.aim, &ctx.attempts.load) else {
         return Ok(());

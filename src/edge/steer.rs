@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
@@ -19,7 +20,7 @@ use super::wire::{self, Way};
 use crate::config::Kind;
 use crate::pool::{Host, Lease, Load, NoHost, Pick, Upstream, Why};
 use crate::refusal::Refusal;
-use crate::route::refuse_path;
+use crate::route::{merged, refuse_path};
 
 /// The attempts of one request at its upstream.
 #[derive(Default)]
@@ -60,12 +61,7 @@ impl Edge {
     /// Path to route. The path is taken as it stands on the wire, so that it can leave unchanged.
     pub(super) fn aim(&self, session: &Session, ctx: &mut Ctx) -> Result<(), Refusal> {
         let request = session.req_header();
-        let target = match std::str::from_utf8(request.raw_path()) {
-            Ok(target) if target.starts_with('/') => target,
-            // An absolute-form target (RFC 9112, 3.2.2): its host chooses nothing here.
-            Ok(_) => request.uri.path_and_query().map_or("*", |target| target.as_str()),
-            Err(_) => return Err(Refusal::bad_path("is not UTF-8")),
-        };
+        let target = target(request).ok_or_else(|| Refusal::bad_path("is not UTF-8"))?;
         let path = &target[..target.find('?').unwrap_or(target.len())];
         refuse_path(path).map_err(Refusal::bad_path)?;
         let Some((route, rest)) = self.routes.find(path) else {
@@ -94,10 +90,10 @@ impl Edge {
         // Only a body that is held leaves the client's side free to be watched.
         let watched = ctx.heard.body.is_some();
         let client = watched.then_some(&mut *session.downstream_session);
-        let keyed = ctx.caller.user.is_some();
         pulse.wait();
-        let picked = unless_left(client, ctx.attempts.next(upstream, keyed)).await?;
-        let Picked { pick, same } = match picked {
+        let picked =
+            unless_left(client, ctx.attempts.next(upstream, ctx.caller.wants_key())).await?;
+        let Picked { pick, holds_key } = match picked {
             Ok(picked) => picked,
             Err(none) => {
                 ctx.tap.refusal = Some(refusal(none, &upstream.name));
@@ -112,16 +108,35 @@ impl Edge {
         wire::limit(&mut peer, upstream.timeouts, pulse.left());
         ctx.attempts.line = Some(wire.line(host, &mut peer));
         ctx.via(&host.label);
-        ctx.attempts.begin(pick, same, way);
+        ctx.attempts.begin(pick, holds_key, way);
         // What was noted of an answer that was thrown away.
         ctx.answer = Answer::default();
         Ok(Box::new(peer))
     }
 }
 
+/// Path and query as they came; `None` for what is no text.
+fn target(request: &RequestHeader) -> Option<&str> {
+    match std::str::from_utf8(request.raw_path()) {
+        Ok(target) if target.starts_with('/') => Some(target),
+        // An absolute-form target (RFC 9112, 3.2.2): its host chooses nothing here.
+        Ok(_) => Some(request.uri.path_and_query().map_or("*", |target| target.as_str())),
+        Err(_) => None,
+    }
+}
+
+/// Gives a request the path that it stands for where runs of `/` are one.
+pub(super) fn merge_slashes(request: &mut RequestHeader) -> Result<()> {
+    let Some(target) = target(request) else { return Ok(()) };
+    let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+    let Some(path) = merged(path) else { return Ok(()) };
+    let target = path + query;
+    request.set_raw_path(target.as_bytes())
+}
+
 impl Attempts {
     /// Waits as long as the last attempt's verdict says, then for a place at a host.
-    async fn next(&mut self, upstream: &Upstream, keyed: bool) -> Result<Picked, NoHost> {
+    async fn next(&mut self, upstream: &Upstream, level: Option<u32>) -> Result<Picked, NoHost> {
         let verdict = self.again.take();
         let held = self.load.take();
         // What is left of its connection is idle, however long the wait.
@@ -138,30 +153,31 @@ impl Attempts {
             }
             None => None,
         };
-        let same_host = same.is_some();
-        let picked = match same {
-            Some(load) => upstream.pick_again(load.host()).await,
-            None if keyed => upstream.pick(&self.tried).await,
-            None => upstream.pick_keyless(&self.tried).await,
+        // A call takes one turn, however often it is sent, unless its key is what was wrong.
+        let holds_key = self.key.as_ref().is_some_and(|key| same.is_some() || !key.rests());
+        let picked = match (same, level) {
+            (Some(load), _) => upstream.pick_again(load.host()).await,
+            (None, Some(level)) if !holds_key => upstream.pick(&self.tried, level).await,
+            (None, _) => upstream.pick_keyless(&self.tried).await,
         };
-        picked.map(|pick| Picked { pick, same: same_host })
+        picked.map(|pick| Picked { pick, holds_key })
     }
 
-    fn begin(&mut self, pick: Pick, same: bool, way: Way) {
+    fn begin(&mut self, pick: Pick, holds_key: bool, way: Way) {
         self.way = way;
         self.count += 1;
         self.begun = Some(Instant::now());
-        if !same {
+        if !holds_key {
             self.key = pick.key;
         }
         self.load = Some(pick.load);
     }
 }
 
-/// A place at a host; `same`: it is the one of the attempt before, and its key is still held.
+/// A place at a host; `holds_key`: for the key of the attempt before.
 struct Picked {
     pick: Pick,
-    same: bool,
+    holds_key: bool,
 }
 
 /// What a client is told when there is no host for it.
@@ -177,6 +193,7 @@ fn refusal(none: NoHost, upstream: &str) -> Refusal {
         NoHost::KeysResting { why: Why::Quota, retry_after } => {
             Refusal::quota(upstream, retry_after)
         }
+        NoHost::NoKeyFor { level } => Refusal::no_key_for(upstream, level),
         NoHost::KeysResting { why: Why::Refused, .. } => Refusal::key_refused(upstream),
     }
 }

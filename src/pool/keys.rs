@@ -1,8 +1,10 @@
 //! The keys of one upstream: whose turn it is, and which ones rest.
 //!
 //! Why the least recently used first: with all keys awake that is strict rotation, and one that
-//! wakes up is next. The trap: whatever is said here of a key, it is said by its fingerprint.
+//! wakes up is next. Each level has turns of its own, so that no level's calls disturb another's.
+//! The trap: whatever is said here of a key, it is said by its fingerprint.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +13,15 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::health::LONGEST;
+use crate::config::UpstreamKey;
 use crate::secret::Secret;
 
 /// All keys of one upstream.
 #[derive(Debug)]
 pub(super) struct Keys {
     keys: Vec<Secret>,
+    /// The place among the turns of each level that some key names.
+    levels: BTreeMap<u32, usize>,
     state: Mutex<State>,
 }
 
@@ -38,32 +43,45 @@ pub enum Why {
     Quota,
 }
 
-/// Every key rests: the reason and the end of the rest that ends first.
+/// Why no key is lent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct AllRest {
-    pub(super) why: Why,
-    pub(super) left: Duration,
+pub(super) enum NoKey {
+    /// The upstream has keys, and none for this level.
+    ForLevel,
+    /// Every key rests: the reason and the end of the rest that ends first.
+    AllRest { why: Why, left: Duration },
 }
 
 #[derive(Debug)]
 struct State {
-    uses: u64,
-    keys: Vec<Use>,
+    rests: Vec<Option<(Instant, Why)>>,
+    /// Those of the levels that no key names come last.
+    turns: Vec<Turns>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Use {
-    /// The number of its last use, 0 for never.
-    last: u64,
-    rest: Option<(Instant, Why)>,
+/// Who takes turns at one level.
+#[derive(Debug)]
+struct Turns {
+    uses: u64,
+    /// A key's place, and the number of its last use, 0 for never.
+    keys: Vec<(usize, u64)>,
 }
 
 // === impl Keys ===
 
 impl Keys {
-    pub(super) fn of(keys: &[Secret]) -> Arc<Self> {
-        let state = State { uses: 0, keys: vec![Use::default(); keys.len()] };
-        Arc::new(Self { keys: keys.to_vec(), state: Mutex::new(state) })
+    pub(super) fn of(keys: &[UpstreamKey]) -> Arc<Self> {
+        let named = keys.iter().filter_map(|key| key.levels.as_ref()).flatten().copied();
+        let mut levels: BTreeMap<u32, usize> = named.map(|level| (level, 0)).collect();
+        let mut turns = Vec::with_capacity(levels.len() + 1);
+        for (level, place) in &mut levels {
+            *place = turns.len();
+            turns.push(Turns::of(keys, |key| key.is_for(*level)));
+        }
+        turns.push(Turns::of(keys, |key| key.levels.is_none()));
+        let state = Mutex::new(State { rests: vec![None; keys.len()], turns });
+        let keys = keys.iter().map(|key| key.secret.clone()).collect();
+        Arc::new(Self { keys, levels, state })
     }
 
     pub(super) fn count(&self) -> usize {
@@ -73,45 +91,71 @@ impl Keys {
     /// How many of them rest now.
     pub(super) fn resting(&self) -> usize {
         let now = Instant::now();
-        self.state.lock().keys.iter().filter(|key| key.rests(now).is_some()).count()
+        let state = self.state.lock();
+        (0..self.keys.len()).filter(|&at| state.rests(at, now).is_some()).count()
+    }
+
+    /// How many are for a level, and how many of those are awake.
+    pub(super) fn of_level(&self, level: u32) -> (usize, usize) {
+        let now = Instant::now();
+        let state = self.state.lock();
+        let keys = &state.turns[self.place(level)].keys;
+        let awake = keys.iter().filter(|(at, _)| state.rests(*at, now).is_none());
+        (keys.len(), awake.count())
     }
 
     /// Whether there is a key to be had, or none is needed.
-    pub(super) fn check(&self) -> Result<(), AllRest> {
-        self.state.lock().next(Instant::now()).map(|_| ())
+    pub(super) fn check(&self, level: u32) -> Result<(), NoKey> {
+        self.state.lock().next(self.place(level), Instant::now()).map(|_| ())
     }
 
-    /// The key that was not used for the longest time; `None` when the upstream has none.
-    pub(super) fn lend(self: &Arc<Self>) -> Result<Option<Lease>, AllRest> {
+    /// The key of a level that it did not use for the longest time; `None` when the upstream has no
+    /// keys at all.
+    pub(super) fn lend(self: &Arc<Self>, level: u32) -> Result<Option<Lease>, NoKey> {
+        let place = self.place(level);
         let mut state = self.state.lock();
-        let Some(at) = state.next(Instant::now())? else { return Ok(None) };
-        state.uses += 1;
-        state.keys[at].last = state.uses;
-        Ok(Some(Lease { keys: Arc::clone(self), at }))
+        let Some(turn) = state.next(place, Instant::now())? else { return Ok(None) };
+        let turns = &mut state.turns[place];
+        turns.uses += 1;
+        let (at, last) = &mut turns.keys[turn];
+        *last = turns.uses;
+        Ok(Some(Lease { keys: Arc::clone(self), at: *at }))
+    }
+
+    fn place(&self, level: u32) -> usize {
+        self.levels.get(&level).copied().unwrap_or(self.levels.len())
     }
 }
 
 // === impl State ===
 
 impl State {
-    fn next(&self, now: Instant) -> Result<Option<usize>, AllRest> {
-        if self.keys.is_empty() {
+    /// Whose turn it is.
+    fn next(&self, place: usize, now: Instant) -> Result<Option<usize>, NoKey> {
+        if self.rests.is_empty() {
             return Ok(None);
         }
-        let awake = (0..self.keys.len()).filter(|&at| self.keys[at].rests(now).is_none());
-        if let Some(at) = awake.min_by_key(|&at| self.keys[at].last) {
-            return Ok(Some(at));
+        let keys = &self.turns[place].keys;
+        let awake = keys.iter().enumerate().filter(|(_, (at, _))| self.rests(*at, now).is_none());
+        if let Some((turn, _)) = awake.min_by_key(|(_, (_, last))| *last) {
+            return Ok(Some(turn));
         }
-        let first = self.keys.iter().filter_map(|key| key.rests(now)).min_by_key(|rest| rest.0);
-        first.map_or(Ok(None), |(until, why)| Err(AllRest { why, left: until - now }))
+        let rests = keys.iter().filter_map(|(at, _)| self.rests(*at, now));
+        let first = rests.min_by_key(|rest| rest.0);
+        Err(first.map_or(NoKey::ForLevel, |(until, why)| NoKey::AllRest { why, left: until - now }))
+    }
+
+    fn rests(&self, at: usize, now: Instant) -> Option<(Instant, Why)> {
+        self.rests[at].filter(|(until, _)| *until > now)
     }
 }
 
-// === impl Use ===
+// === impl Turns ===
 
-impl Use {
-    fn rests(&self, now: Instant) -> Option<(Instant, Why)> {
-        self.rest.filter(|(until, _)| *until > now)
+impl Turns {
+    fn of(keys: &[UpstreamKey], takes_part: impl Fn(&UpstreamKey) -> bool) -> Self {
+        let keys = keys.iter().enumerate().filter(|(_, key)| takes_part(key));
+        Self { uses: 0, keys: keys.map(|(at, _)| (at, 0)).collect() }
     }
 }
 
@@ -124,16 +168,21 @@ impl Lease {
         &self.keys.keys[self.at]
     }
 
+    /// Whether it rests now.
+    #[must_use]
+    pub fn rests(&self) -> bool {
+        self.keys.state.lock().rests(self.at, Instant::now()).is_some()
+    }
+
     /// Nobody gets this key for so long. A longer rest that is under way goes on.
     pub fn rest(&self, time: Duration, why: Why) {
         let (now, time) = (Instant::now(), time.min(LONGEST));
         let mut state = self.keys.state.lock();
-        let key = &mut state.keys[self.at];
-        let before = key.rests(now);
+        let before = state.rests(self.at, now);
         if before.is_some_and(|(until, _)| until >= now + time) {
             return;
         }
-        key.rest = Some((now + time, why));
+        state.rests[self.at] = Some((now + time, why));
         drop(state);
         // A hundred requests may bring the same news.
         if before.is_none_or(|(_, known)| known != why) {
@@ -178,18 +227,63 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn keys(names: &[&str]) -> Arc<Keys> {
-        Keys::of(&names.iter().map(|name| Secret::new(*name)).collect::<Vec<_>>())
+        leveled(&names.iter().map(|name| (*name, None)).collect::<Vec<_>>())
+    }
+
+    fn leveled(keys: &[(&str, Option<&[u32]>)]) -> Arc<Keys> {
+        let key = |(name, levels): &(&str, Option<&[u32]>)| UpstreamKey {
+            secret: Secret::new(*name),
+            levels: levels.map(<[u32]>::to_vec),
+        };
+        Keys::of(&keys.iter().map(key).collect::<Vec<_>>())
     }
 
     fn next(keys: &Arc<Keys>) -> String {
-        keys.lend().unwrap().unwrap().secret().expose().to_owned()
+        next_of(keys, 0)
+    }
+
+    fn next_of(keys: &Arc<Keys>, level: u32) -> String {
+        keys.lend(level).unwrap().unwrap().secret().expose().to_owned()
+    }
+
+    #[test]
+    fn each_level_has_turns_of_its_own() {
+        let keys = leveled(&[
+            ("a", Some(&[0, 1])),
+            ("b", Some(&[1])),
+            ("c", Some(&[2])),
+            ("d", Some(&[0])),
+            ("e", None),
+        ]);
+        let mut said = Vec::new();
+        for level in [1, 0, 1, 2, 7, 0, 1, 2, 1, 0, 7, 0] {
+            said.push(format!("{level}{}", next_of(&keys, level)));
+        }
+        let expected = ["1a", "0a", "1b", "2c", "7e", "0d", "1e", "2e", "1a", "0e", "7e", "0a"];
+        assert_eq!(said, expected);
+        assert_eq!([0, 1, 2, 7].map(|level| keys.of_level(level).0), [3, 3, 2, 1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_level_without_a_key_is_refused_and_a_rest_holds_for_all_levels() {
+        let keys = leveled(&[("a", Some(&[0, 1])), ("b", Some(&[1]))]);
+        assert_eq!(keys.check(2), Err(NoKey::ForLevel));
+        assert_eq!(keys.lend(2).unwrap_err(), NoKey::ForLevel);
+        keys.lend(0).unwrap().unwrap().rest(SECOND, Why::Busy);
+        let resting = NoKey::AllRest { why: Why::Busy, left: SECOND };
+        assert_eq!(keys.check(0), Err(resting));
+        assert_eq!([(); 3].map(|()| next_of(&keys, 1)), ["b", "b", "b"]);
+        assert_eq!(
+            (keys.of_level(0), keys.of_level(1), keys.of_level(2)),
+            ((1, 0), (2, 1), (0, 0))
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_rests_is_left_out_and_is_next_when_awake() {
         let keys = keys(&["a", "b", "c"]);
         assert_eq!([(); 4].map(|()| next(&keys)), ["a", "b", "c", "a"]);
-        let b = keys.lend().unwrap().unwrap();
+        let b = keys.lend(0).unwrap().unwrap();
         b.rest(10 * SECOND, Why::Busy);
         b.rest(SECOND, Why::Busy);
         assert_eq!([(); 3].map(|()| next(&keys)), ["c", "a", "c"]);
@@ -201,21 +295,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn when_all_rest_the_reason_is_that_of_the_first_to_wake() {
         let keys = keys(&["a", "b"]);
-        let leases = [(); 2].map(|()| keys.lend().unwrap().unwrap());
+        let leases = [(); 2].map(|()| keys.lend(0).unwrap().unwrap());
         leases[0].rest(Why::Refused.usual(), Why::Refused);
-        assert_eq!(keys.check(), Ok(()));
+        assert_eq!(keys.check(0), Ok(()));
         leases[1].rest(7 * SECOND, Why::Busy);
-        let expected = AllRest { why: Why::Busy, left: 7 * SECOND };
-        assert_eq!(keys.check(), Err(expected));
-        assert_eq!(keys.lend().unwrap_err(), expected);
+        let expected = NoKey::AllRest { why: Why::Busy, left: 7 * SECOND };
+        assert_eq!(keys.check(0), Err(expected));
+        assert_eq!(keys.lend(0).unwrap_err(), expected);
         leases[1].rest(Why::Quota.usual(), Why::Quota);
-        assert_eq!(keys.check().unwrap_err().why, Why::Refused);
+        let refused = keys.check(0).unwrap_err();
+        assert!(matches!(refused, NoKey::AllRest { why: Why::Refused, .. }), "{refused:?}");
     }
 
     #[test]
     fn without_keys_none_is_lent() {
-        assert!(keys(&[]).lend().unwrap().is_none());
-        assert!(!format!("{:?}", keys(&["sk-1"]).lend()).contains("sk-1"));
+        assert!(keys(&[]).lend(0).unwrap().is_none());
+        assert!(!format!("{:?}", keys(&["sk-1"]).lend(0)).contains("sk-1"));
     }
 
     proptest! {
@@ -234,7 +329,7 @@ mod tests {
                     Lease { keys: Arc::clone(&keys), at }.rest(seconds * SECOND, Why::Busy);
                     until[at] = until[at].max(Instant::now() + seconds * SECOND);
                     let awake = until.iter().any(|until| *until <= Instant::now());
-                    match keys.lend() {
+                    match keys.lend(0) {
                         Ok(lease) => prop_assert!(until[lease.unwrap().at] <= Instant::now()),
                         Err(_) => prop_assert!(!awake),
                     }

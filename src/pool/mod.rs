@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config;
-use keys::{AllRest, Keys};
+use keys::{Keys, NoKey};
 use names::Names;
 use slots::Slots;
 
@@ -90,6 +90,12 @@ pub enum NoHost {
         /// When the first one may be asked again.
         retry_after: Duration,
     },
+    /// The upstream has keys, and none for the level of the caller.
+    #[error("no key is for level {level}")]
+    NoKeyFor {
+        /// The level.
+        level: u32,
+    },
     /// No key can be used.
     #[error("no key can be used: {why}")]
     KeysResting {
@@ -121,22 +127,23 @@ impl Upstream {
         }
     }
 
-    /// A host that was not tried yet, its address, and a key. Waits in the queue while all of them
+    /// A host that was not tried yet, its address, and a key for callers of this level. Waits in the queue while all of them
     /// are full; whoever drops the future leaves the queue at once.
     ///
     /// # Errors
     /// [`NoHost`] says why there is none.
-    pub async fn pick(&self, tried: &[Arc<Host>]) -> Result<Pick, NoHost> {
-        self.keys.check()?;
+    pub async fn pick(&self, tried: &[Arc<Host>], level: u32) -> Result<Pick, NoHost> {
+        let none = |no_key| NoHost::without(no_key, level);
+        self.keys.check(level).map_err(none)?;
         let mut pick = self.pick_keyless(tried).await?;
-        pick.key = self.keys.lend()?;
+        pick.key = self.keys.lend(level).map_err(none)?;
         Ok(pick)
     }
 
     /// Like [`Upstream::pick`], for a caller who brings a key.
     ///
     /// # Errors
-    /// [`NoHost`] says why there is none; never [`NoHost::KeysResting`].
+    /// [`NoHost`] says why there is none; never that it is the key.
     pub async fn pick_keyless(&self, tried: &[Arc<Host>]) -> Result<Pick, NoHost> {
         let mut left_out: Vec<usize> = tried.iter().map(|host| host.at).collect();
         let mut unresolved = false;
@@ -186,6 +193,12 @@ impl Upstream {
         self.keys.count()
     }
 
+    /// How many of its keys are for a level, and how many of those are awake.
+    #[must_use]
+    pub fn keys_of(&self, level: u32) -> (usize, usize) {
+        self.keys.of_level(level)
+    }
+
     /// How many of its keys rest now.
     #[must_use]
     pub fn keys_resting(&self) -> usize {
@@ -200,17 +213,18 @@ impl NoHost {
     #[must_use]
     pub const fn retry_after(self) -> Option<Duration> {
         match self {
-            Self::Unresolved | Self::NoneLeft => None,
+            Self::Unresolved | Self::NoneLeft | Self::NoKeyFor { .. } => None,
             Self::QueueFull { retry_after }
             | Self::QueueSlow { retry_after }
             | Self::Resting { retry_after }
             | Self::KeysResting { retry_after, .. } => Some(retry_after),
         }
     }
-}
 
-impl From<AllRest> for NoHost {
-    fn from(AllRest { why, left }: AllRest) -> Self {
-        Self::KeysResting { why, retry_after: left }
+    fn without(no_key: NoKey, level: u32) -> Self {
+        match no_key {
+            NoKey::ForLevel => Self::NoKeyFor { level },
+            NoKey::AllRest { why, left } => Self::KeysResting { why, retry_after: left },
+        }
     }
 }

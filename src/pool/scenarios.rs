@@ -46,7 +46,7 @@ async fn run(up: &Upstream, illness: Illness, time: Duration) -> Attempts {
         sleep_until(start + Duration::from_millis(nth * 1000 / RATE)).await;
         let mut tried: Vec<Arc<Host>> = Vec::new();
         while tried.len() < 3 {
-            let mut load = up.pick(&tried).await.expect("a host is never missing").load;
+            let mut load = up.pick(&tried, 0).await.expect("a host is never missing").load;
             let label = load.host().label.clone();
             let act = if label == "127.0.0.1:80" { illness(start.elapsed()) } else { well() };
             attempts.lock().push((start.elapsed(), label));

@@ -42,30 +42,30 @@ async fn hosts_and_keys_take_turns() {
     let up = upstream(&["http://127.0.0.1", "http://[::1]"], turns);
     let mut picked = Vec::new();
     for _ in 0..4 {
-        let pick = up.pick(&[]).await.unwrap();
+        let pick = up.pick(&[], 0).await.unwrap();
         let key = pick.key.unwrap().secret().expose().to_owned();
         picked.push(format!("{key} {}", pick.load.host().label));
     }
     assert_eq!(picked, ["a 127.0.0.1:80", "b [::1]:80", "c 127.0.0.1:80", "a [::1]:80"]);
     assert!(up.pick_keyless(&[]).await.unwrap().key.is_none());
-    assert!(pool(1, "").pick(&[]).await.unwrap().key.is_none());
+    assert!(pool(1, "").pick(&[], 0).await.unwrap().key.is_none());
 }
 
 #[tokio::test]
 async fn a_tried_host_is_left_out_and_none_left_is_an_error() {
     let up = pool(2, "");
-    let first = up.pick(&[]).await.unwrap();
+    let first = up.pick(&[], 0).await.unwrap();
     let tried = [Arc::clone(first.load.host())];
-    let second = up.pick(&tried).await.unwrap();
+    let second = up.pick(&tried, 0).await.unwrap();
     assert_ne!(first.address, second.address);
     let both = [Arc::clone(first.load.host()), Arc::clone(second.load.host())];
-    assert_eq!(up.pick(&both).await.unwrap_err(), NoHost::NoneLeft);
+    assert_eq!(up.pick(&both, 0).await.unwrap_err(), NoHost::NoneLeft);
 }
 
 #[tokio::test]
 async fn a_load_comes_back_when_it_is_dropped() {
     let up = pool(1, "");
-    let picks = [up.pick(&[]).await.unwrap(), up.pick(&[]).await.unwrap()];
+    let picks = [up.pick(&[], 0).await.unwrap(), up.pick(&[], 0).await.unwrap()];
     assert_eq!(up.hosts()[0].in_flight(), 2);
     drop(picks);
     assert_eq!(up.hosts()[0].in_flight(), 0);
@@ -74,18 +74,18 @@ async fn a_load_comes_back_when_it_is_dropped() {
 #[tokio::test]
 async fn names_are_resolved_and_failures_are_answers() {
     let up = upstream(&["http://localhost"], "");
-    let pick = up.pick(&[]).await.unwrap();
+    let pick = up.pick(&[], 0).await.unwrap();
     assert!(pick.address.ip().is_loopback());
     up.hosts()[0].forget_address();
-    assert!(up.pick(&[]).await.unwrap().address.ip().is_loopback());
+    assert!(up.pick(&[], 0).await.unwrap().address.ip().is_loopback());
 
     let up = upstream(&["http://does-not-exist.invalid", "http://127.0.0.1"], "");
     for _ in 0..2 {
-        let pick = up.pick(&[]).await.unwrap();
+        let pick = up.pick(&[], 0).await.unwrap();
         assert_eq!(pick.load.host().label, "127.0.0.1:80");
     }
     let up = upstream(&["http://does-not-exist.invalid"], "");
-    assert_eq!(up.pick(&[]).await.unwrap_err(), NoHost::Unresolved);
+    assert_eq!(up.pick(&[], 0).await.unwrap_err(), NoHost::Unresolved);
     assert_eq!(up.hosts()[0].in_flight(), 0);
 }
 
@@ -104,27 +104,27 @@ async fn behind_a_proxy_only_its_name_is_resolved() {
         let up = through(host);
         let mut tried = Vec::new();
         for _ in hosts {
-            let pick = up.pick(&tried).await.unwrap();
+            let pick = up.pick(&tried, 0).await.unwrap();
             assert!(pick.address.ip().is_loopback() && pick.address.port() == 3128, "{host}");
             assert!(pick.load.host().with_proxy().ends_with(written), "{host}");
             tried.push(Arc::clone(pick.load.host()));
         }
     }
     let nowhere = through("proxy.invalid");
-    assert_eq!(nowhere.pick(&[]).await.unwrap_err(), NoHost::Unresolved);
+    assert_eq!(nowhere.pick(&[], 0).await.unwrap_err(), NoHost::Unresolved);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_reported_is_what_is_seen() {
     let up = pool(2, "balance = 'round-robin'");
-    let mut first = up.pick(&[]).await.unwrap().load;
-    let mut second = up.pick(&[]).await.unwrap().load;
+    let mut first = up.pick(&[], 0).await.unwrap().load;
+    let mut second = up.pick(&[], 0).await.unwrap().load;
     first.report(good(Duration::from_millis(250)));
     assert_eq!(up.hosts()[0].view().first_byte_ms, Some(250));
     second.report(Outcome::Failed(Blame::Connect));
     assert_eq!(states(&up), ["up", "ejected"]);
     tokio::time::advance(SECOND).await;
-    let trial = up.pick(&[]).await.unwrap().load;
+    let trial = up.pick(&[], 0).await.unwrap().load;
     assert_eq!((states(&up)[1], trial.host().label.as_str()), ("trial", "127.0.0.2:80"));
     drop(trial);
     assert_eq!(states(&up)[1], "ejected", "nothing was said, so nothing was tried");
@@ -145,7 +145,7 @@ async fn a_host_whose_probes_fail_is_used_only_when_no_other_is_well() {
     let picked = async || {
         let mut hosts = Vec::new();
         for _ in 0..4 {
-            hosts.push(up.pick(&[]).await.unwrap().load.host().at);
+            hosts.push(up.pick(&[], 0).await.unwrap().load.host().at);
         }
         hosts.sort_unstable();
         hosts
@@ -158,7 +158,7 @@ async fn a_host_whose_probes_fail_is_used_only_when_no_other_is_well() {
     (0..2).for_each(|_| second.probed(false));
     assert_eq!((picked().await, states(&up)), (vec![0, 0, 1, 1], vec!["down", "down"]));
     // One that fails its requests as well comes after one that only fails its probes.
-    let mut load = up.pick(&[Arc::clone(second)]).await.unwrap().load;
+    let mut load = up.pick(&[Arc::clone(second)], 0).await.unwrap().load;
     load.report(Outcome::Failed(Blame::Connect));
     assert_eq!(states(&up), ["down", "down"], "the last ones are not left out");
     (0..2).for_each(|_| first.probed(true));
@@ -170,9 +170,9 @@ async fn who_broke_off_in_the_middle_was_not_good_after_all() {
     let up = pool(2, "balance = 'round-robin'");
     for round in 0..3 {
         assert_eq!(states(&up), ["up", "up"], "{round}");
-        let mut well = up.pick(&[]).await.unwrap().load;
+        let mut well = up.pick(&[], 0).await.unwrap().load;
         well.report(good(SECOND));
-        let mut broken = up.pick(&[]).await.unwrap().load;
+        let mut broken = up.pick(&[], 0).await.unwrap().load;
         broken.report(good(SECOND));
         broken.report(Outcome::Failed(Blame::Reset));
     }
@@ -182,10 +182,10 @@ async fn who_broke_off_in_the_middle_was_not_good_after_all() {
 #[tokio::test(start_paused = true)]
 async fn when_every_key_rests_the_reason_is_told() {
     let up = pool(1, "keys = ['a']");
-    let key = up.pick(&[]).await.unwrap().key.unwrap();
+    let key = up.pick(&[], 0).await.unwrap().key.unwrap();
     key.rest(Why::Quota.usual(), Why::Quota);
     let expected = NoHost::KeysResting { why: Why::Quota, retry_after: Why::Quota.usual() };
-    assert_eq!(up.pick(&[]).await.unwrap_err(), expected);
+    assert_eq!(up.pick(&[], 0).await.unwrap_err(), expected);
     assert_eq!((up.hosts()[0].in_flight(), up.keys_resting()), (0, 1));
     assert!(up.pick_keyless(&[]).await.is_ok(), "who brings a key needs none of ours");
 }

@@ -100,7 +100,7 @@ fn a_secret_from_a_file_loses_its_line_end_and_is_best_kept_private() {
     for (mode, notices) in [(0o600, 0), (0o640, 0), (0o644, 1)] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         let config = parse(&text, "text").unwrap();
-        assert_eq!(config.upstreams[0].keys[0].expose(), "sk-from-a-file");
+        assert_eq!(config.upstreams[0].keys[0].secret.expose(), "sk-from-a-file");
         assert_eq!(config.notices.len(), notices, "{mode:o}: {:?}", config.notices);
     }
 }

@@ -11,6 +11,7 @@ mod cache;
 mod chatlog;
 mod compat;
 mod conf;
+mod contract;
 mod convert;
 mod failure;
 mod floors;

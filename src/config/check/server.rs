@@ -4,7 +4,7 @@ use std::thread::available_parallelism;
 
 use super::{address, secret, value};
 use crate::config::findings::Findings;
-use crate::config::{Admin, Listen, Server, Tls, raw};
+use crate::config::{Admin, Cors, Listen, Server, Tls, raw};
 
 /// More threads than this are a slip.
 const MOST_WORKERS: usize = 1024;
@@ -23,6 +23,7 @@ pub(super) fn server(raw: &raw::Server, findings: &mut Findings<'_>) -> Option<S
     let keepalive = value::time("server.keepalive", raw.keepalive, findings);
     let trusted = address::nets("server.trusted_proxies", &raw.trusted_proxies, findings);
     let shutdown_grace = value::grace("server.shutdown_grace", raw.shutdown_grace, findings);
+    let cors = cors(&raw.cors, findings);
     Some(Server {
         listen: listen?,
         workers: workers?,
@@ -36,6 +37,10 @@ pub(super) fn server(raw: &raw::Server, findings: &mut Findings<'_>) -> Option<S
         trusted_proxies: trusted?,
         tls: raw.tls.as_ref().map(|tls| certificate(tls, findings)),
         shutdown_grace: shutdown_grace?,
+        merge_slashes: raw.merge_slashes,
+        cors: cors?,
+        refusals: raw.refusals,
+        benchmark: raw.benchmark,
     })
 }
 
@@ -85,6 +90,32 @@ fn listeners(raw: &raw::Server, findings: &mut Findings<'_>) -> Option<Vec<Liste
         findings.notice("server.tls: no listener uses it");
     }
     (listeners.len() == raw.listen.len()).then_some(listeners)
+}
+
+fn cors(said: &[String], findings: &mut Findings<'_>) -> Option<Cors> {
+    let whole = said.iter().enumerate().fold(true, |whole, (at, origin)| {
+        let fits = origin == "*" || is_origin(origin);
+        if !fits {
+            let fix = "scheme and host as a browser writes them, like \"https://chat.example.com\", or \"*\"";
+            findings.fault(&format!("server.cors[{at}]"), "is no origin", fix);
+        }
+        whole && fits
+    });
+    let cors = match said {
+        [] => Cors::Off,
+        _ if said.iter().any(|origin| origin == "*") => Cors::Any,
+        _ => Cors::These(said.to_vec()),
+    };
+    whole.then_some(cors)
+}
+
+/// As browsers write one: in small letters, no path, no `/` at its end.
+fn is_origin(text: &str) -> bool {
+    let small = |byte: u8| byte.is_ascii_graphic() && !byte.is_ascii_uppercase();
+    text.split_once("://").is_some_and(|(scheme, host)| {
+        let bare = !host.is_empty() && !host.contains(['/', '?', '#', '@', '*', ',']);
+        !scheme.is_empty() && bare && text.bytes().all(small)
+    })
 }
 
 fn workers(said: usize, findings: &mut Findings<'_>) -> Option<usize> {

@@ -7,8 +7,7 @@ use super::host::host;
 use super::{pool, proxy, secret, value};
 use crate::config::findings::Findings;
 use crate::config::human::Time;
-use crate::config::{Host, Keepalive, Timeouts, Upstream, raw};
-use crate::secret::Secret;
+use crate::config::{Host, Keepalive, Key, Timeouts, Upstream, UpstreamKey, raw};
 
 pub(super) fn upstreams(
     raw: &[raw::Upstream],
@@ -82,13 +81,54 @@ fn hosts(key: &str, said: &[String], findings: &mut Findings<'_>) -> Option<Vec<
     (hosts.len() == said.len()).then_some(hosts)
 }
 
-fn keys(key: &str, said: &[String], findings: &mut Findings<'_>) -> Option<Vec<Secret>> {
-    let secrets: Vec<Secret> = said
-        .iter()
-        .enumerate()
-        .filter_map(|(at, said)| secret::header(&format!("{key}[{at}]"), said, findings))
-        .collect();
-    (secrets.len() == said.len()).then_some(secrets)
+fn keys(
+    key: &str,
+    said: &[raw::UpstreamKey],
+    findings: &mut Findings<'_>,
+) -> Option<Vec<UpstreamKey>> {
+    let mut keys = Vec::with_capacity(said.len());
+    for (at, said) in said.iter().enumerate() {
+        keys.extend(upstream_key(&format!("{key}[{at}]"), said, findings));
+    }
+    (keys.len() == said.len()).then_some(keys)
+}
+
+fn upstream_key(
+    key: &str,
+    said: &raw::UpstreamKey,
+    findings: &mut Findings<'_>,
+) -> Option<UpstreamKey> {
+    let raw::ForLevels { secret, levels } = match said {
+        raw::UpstreamKey::ForAll(said) => {
+            let secret = secret::header(key, said, findings)?;
+            return Some(UpstreamKey { secret, levels: None });
+        }
+        raw::UpstreamKey::ForLevels(some) => some,
+    };
+    let secret = secret::header(&format!("{key}.secret"), secret, findings);
+    if levels.is_empty() {
+        let fix = "levels = [0, 1], or the secret alone, which is for all levels";
+        findings.fault(&format!("{key}.levels"), "is for no level, so it is never used", fix);
+        return None;
+    }
+    Some(UpstreamKey { secret: secret?, levels: Some(levels.clone()) })
+}
+
+/// Tells of forward keys whose level no key of an upstream is for: their calls are refused there.
+pub(super) fn leveled(upstreams: &[Upstream], keys: &[Key], findings: &mut Findings<'_>) {
+    for (at, upstream) in upstreams.iter().enumerate().filter(|(_, it)| !it.keys.is_empty()) {
+        let mut told: Vec<u32> = Vec::new();
+        for key in keys {
+            let level = key.level;
+            if !told.contains(&level) && !upstream.keys.iter().any(|own| own.is_for(level)) {
+                told.push(level);
+                findings.notice(format!(
+                    "upstream[{at}].keys: none is for level {level}, so calls with keys of that \
+                    level are refused here"
+                ));
+            }
+        }
+    }
 }
 
 /// A part that was not written is never longer than the whole; one that was written must not be.

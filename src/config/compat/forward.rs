@@ -3,8 +3,7 @@
 //! Why a type of its own: not all of it has a key in aifd's configuration. What has one goes there
 //! (`place`); this keeps the rest for whoever serves it.
 //!
-//! Without a home in the configuration yet: the levels of upstream keys, the no-auth mode, the
-//! the benchmark route, one more path for general routes, `log_general`, `default_stream`.
+//! Without a home in the configuration: `log_general`, `default_stream`, and what the boxes show.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,7 +21,7 @@ pub struct Forward {
     pub upstream_keys: Vec<UpstreamKey>,
     /// The keys that clients have.
     pub forward_keys: Vec<ForwardKey>,
-    /// Without forward keys every request gets an upstream key (until 0.7.0).
+    /// Without forward keys every request gets an upstream key.
     pub no_auth: bool,
     /// General targets get upstream keys, too (from 0.8 on).
     pub general_keys: bool,

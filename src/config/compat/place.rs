@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use super::forward::Forward;
+use super::forward::{Forward, UpstreamKey};
 use super::origins::Origins;
 use super::source::Source;
 use crate::config::error::Faults;
@@ -17,7 +17,7 @@ use crate::config::human::{Size, SizeOrAll};
 use crate::config::rate::{One, RatesOrInf};
 use crate::config::raw::{self, Raw};
 use crate::config::written::Written;
-use crate::config::{Config, CountBy, Format, UnknownKeys, check};
+use crate::config::{Config, CountBy, Format, Refusals, UnknownKeys, check};
 use crate::secret::Secret;
 
 mod cache;
@@ -66,6 +66,26 @@ pub(super) fn config(forward: &Forward, source: &Source, env: Env<'_>) -> Result
     }
 }
 
+/// Where openai-forward looked at the model, whatever prefix a path has: only if there are levels.
+fn model_paths(forward: &Forward) -> Vec<String> {
+    if forward.level_models.is_empty() {
+        return Vec::new();
+    }
+    let paths = &forward.paths;
+    let usual = [&paths.chat, &paths.completion, &paths.embedding];
+    let mut ends: Vec<String> = Vec::new();
+    for path in usual.into_iter().chain(&paths.custom_general) {
+        // With or without the version, so that no base URL with a version in it is a way around.
+        let path = path.trim_end_matches('/');
+        let end = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+        let end = if end.starts_with('/') { end.to_owned() } else { format!("/{end}") };
+        if !ends.contains(&end) {
+            ends.push(end);
+        }
+    }
+    ends
+}
+
 struct Place<'s> {
     origins: Origins<'s>,
     /// What the variables hold that only this reading knows.
@@ -95,7 +115,8 @@ impl<'s> Place<'s> {
             // Several of them run on one machine, and this port is the same for all.
             admin: raw::Admin { listen: "off".to_owned(), token: None },
             access: raw::Access {
-                unknown_keys: UnknownKeys::Pass,
+                unknown_keys: if forward.no_auth { UnknownKeys::Lend } else { UnknownKeys::Pass },
+                model_paths: model_paths(forward),
                 allow_ips: forward.allow_ips.clone(),
                 deny_ips: forward.deny_ips.clone(),
             },
@@ -139,12 +160,31 @@ impl<'s> Place<'s> {
         self.origins.add("server.tls.key", &["ssl_keyfile"]);
         let tls = forward.tls.clone().map(|(cert, key)| raw::Tls { cert, key });
         let trusted_proxies = NEAR.map(str::to_owned).to_vec();
-        raw::Server { trusted_proxies, tls, ..Default::default() }
+        raw::Server {
+            trusted_proxies,
+            tls,
+            merge_slashes: true,
+            cors: vec!["*".to_owned()],
+            refusals: Refusals::OpenaiForward,
+            benchmark: forward.benchmark,
+            ..Default::default()
+        }
     }
 
-    fn upstream_keys(&mut self, forward: &Forward) -> Vec<String> {
+    fn upstream_keys(&mut self, forward: &Forward) -> Vec<raw::UpstreamKey> {
         let secrets: Vec<&Secret> = forward.upstream_keys.iter().map(|key| &key.secret).collect();
-        self.names("OPENAI_API_KEY", &secrets)
+        let names = self.names("OPENAI_API_KEY", &secrets);
+        let keys = forward.upstream_keys.iter().zip(names);
+        let key = |(key, secret): (&UpstreamKey, String)| match &key.levels[..] {
+            // Nobody has a level where nobody has a key.
+            [..] if forward.no_auth => raw::UpstreamKey::ForAll(secret),
+            [] => raw::UpstreamKey::ForAll(secret),
+            levels => {
+                let levels = levels.to_vec();
+                raw::UpstreamKey::ForLevels(raw::ForLevels { secret, levels })
+            }
+        };
+        keys.map(key).collect()
     }
 
     fn keys(&mut self, forward: &Forward) -> Vec<raw::Key> {

@@ -22,8 +22,8 @@ pub(super) fn forward(source: &Source, findings: &mut Findings<'_>) -> Forward {
     let forward_keys = secrets::apart(forward_keys, &level_models, words);
     let forward = Forward {
         targets,
-        // Gone from 0.7.1 on, which is where keys got levels.
-        no_auth: !upstream_keys.is_empty() && forward_keys.is_empty() && !source.is_json(),
+        // Gone from 0.7.1 on, and asked for ever since.
+        no_auth: !upstream_keys.is_empty() && forward_keys.is_empty(),
         upstream_keys,
         forward_keys,
         level_models,

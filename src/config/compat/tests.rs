@@ -118,10 +118,11 @@ fn keys_in_every_form() {
 }
 
 #[test]
-fn without_forward_keys_everybody_had_one_until_levels_came() {
+fn without_forward_keys_everybody_has_one() {
     assert!(forward("OPENAI_API_KEY=sk-one-key").no_auth);
     assert!(!forward("OPENAI_API_KEY=sk-one-key\nFORWARD_KEY=fk-one-key").no_auth);
-    assert!(!forward("OPENAI_API_KEY_CONFIG={\"sk-one-key\": [0]}").no_auth);
+    assert!(forward("OPENAI_API_KEY_CONFIG={\"sk-one-key\": [0]}").no_auth);
+    assert!(!forward("FORWARD_KEY_CONFIG={\"fk-one-key\": 0}").no_auth);
 }
 
 #[test]
@@ -296,7 +297,7 @@ fn no_secret_is_in_what_can_be_printed() {
     let found = found(text, &[]).unwrap();
     let printed = format!("{found:?}{}", crate::config::show(&found.config));
     assert!(!printed.contains("-one-key") && !printed.contains("hush"), "{printed}");
-    assert_eq!(found.config.upstreams[0].keys[0].expose(), "sk-one-key");
+    assert_eq!(found.config.upstreams[0].keys[0].secret.expose(), "sk-one-key");
 }
 
 #[test]

@@ -33,23 +33,11 @@ fn say(words: &mut Words<'_, '_, '_>, name: &str, text: &str) {
 
 fn keys(forward: &Forward, words: &mut Words<'_, '_, '_>) {
     if forward.no_auth {
-        let text = "without FORWARD_KEY openai-forward gave these keys to everybody; this version passes \
-            requests on with the key they bring. Write FORWARD_KEY=... and give it to your clients";
-        say(words, "OPENAI_API_KEY", text);
-    }
-    let mut levels = forward.upstream_keys.iter().map(|key| &key.levels);
-    let first = levels.next();
-    if levels.any(|levels| Some(levels) != first) {
-        let name = if words.get("OPENAI_API_KEY_CONFIG").is_some() {
-            "OPENAI_API_KEY_CONFIG"
-        } else {
-            "OPENAI_API_KEY"
-        };
-        say(
-            words,
-            name,
-            "the levels of upstream keys are not served by this version yet: each key is used for all",
-        );
+        let config = "OPENAI_API_KEY_CONFIG";
+        let name = if words.get(config).is_some() { config } else { "OPENAI_API_KEY" };
+        let text = "there are no forward keys, so whoever can reach this server uses these keys, whatever key \
+            they bring; to ask for keys, write FORWARD_KEY=... and give it to your clients";
+        say(words, name, text);
     }
     let leveled = forward.forward_keys.iter().any(|key| key.level > 0);
     let name =
@@ -61,18 +49,8 @@ fn keys(forward: &Forward, words: &mut Words<'_, '_, '_>) {
 }
 
 fn behaviour(forward: &Forward, words: &mut Words<'_, '_, '_>) {
-    if forward.benchmark {
-        say(words, "BENCHMARK_MODE", "the benchmark route is not served by this version yet");
-    }
     if !forward.default_stream {
         say(words, "DEFAULT_STREAM_RESPONSE", "not served: every answer is relayed as it comes");
-    }
-    if forward.paths.custom_general.is_some() {
-        say(
-            words,
-            "CUSTOM_GENERAL_ROUTE",
-            "models are not checked on general routes by this version yet",
-        );
     }
     let chunks = words.text("ITER_CHUNK_TYPE");
     if let Some(other) =

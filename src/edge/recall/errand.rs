@@ -120,14 +120,14 @@ impl Edge {
         &self,
         session: &mut Session,
         ctx: &mut Ctx,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<(), Refusal> {
         let Some(aim) = &ctx.aim else { return Err(Refusal::internal()) };
         let timeouts = self.upstreams[aim.upstream].timeouts;
         let pulse = Arc::new(Pulse::new(timeouts, ctx.visit.arrived));
         let body = Body::Held(ctx.heard.body.clone().unwrap_or_default());
         ctx.tap.handle = Some(tap::put_in(session, body, Flow::default(), &pulse));
         ctx.tap.pulse = Some(pulse);
-        Ok(true)
+        Ok(())
     }
 }
 

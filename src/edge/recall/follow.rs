@@ -138,7 +138,7 @@ impl Edge {
             }
             Next::Head(head) => {
                 following.begun = true;
-                let head = self.begin(session, ctx, &head, following.source.label())?;
+                let head = self.begin(session, ctx, &head, following.source.x_cache())?;
                 following.out.push(head);
                 Ok(Step::On)
             }
@@ -170,7 +170,7 @@ impl Edge {
     ) -> Result<Step> {
         let Gathered { mut head, pieces, .. } = gathered;
         head.headers.remove(CONTENT_LENGTH);
-        let (label, out) = (following.source.label(), &mut following.out);
+        let (label, out) = (following.source.x_cache(), &mut following.out);
         if following.stream {
             let all = Bytes::from(pieces.concat());
             let Some(stream) = Stream::of(&all, following.usage) else { return Ok(Step::InVain) };
@@ -193,13 +193,15 @@ impl Edge {
         session: &Session,
         ctx: &mut Ctx,
         head: &Head,
-        label: &'static str,
+        label: Option<&'static str>,
     ) -> Result<HttpTask> {
         let mut response = ResponseHeader::build(head.status, Some(head.headers.len() + 6))?;
         for (name, value) in head.headers.iter().filter(|(name, _)| **name != TRANSFER_ENCODING) {
             response.append_header(name.clone(), value.clone())?;
         }
-        response.insert_header(X_CACHE, label)?;
+        if let Some(label) = label {
+            response.insert_header(X_CACHE, label)?;
+        }
         if head.status == StatusCode::OK && relay::is_stream(&head.headers) {
             self.follows(session, ctx);
         }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::vec::IntoIter;
 
+use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CONTENT_LENGTH, HeaderValue};
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use tokio::time::{Instant, sleep_until};
 
 use crate::cache::fill::{End, Head, Next, Piece, Reader, Via};
@@ -22,11 +23,15 @@ pub(super) enum Source {
 /// An answer that was kept.
 pub(super) struct Kept {
     head: Option<Head>,
+    /// Who is told to have given it.
+    from: &'static str,
     stream: bool,
     chunks: IntoIter<Chunk>,
     /// When the first piece went out, where the pauses are kept.
     begun: Option<Instant>,
 }
+
+const CACHE: &str = "cache";
 
 // === impl Source ===
 
@@ -40,7 +45,14 @@ impl Source {
         let status = StatusCode::from_u16(status).unwrap_or_default();
         let begun = (stream && replay == Replay::Original).then(Instant::now);
         let head = Some(Head { status, headers });
-        Self::Kept(Kept { head, stream, chunks: chunks.into_iter(), begun })
+        Self::Kept(Kept { head, from: CACHE, stream, chunks: chunks.into_iter(), begun })
+    }
+
+    /// One that no host has ever given.
+    pub(super) fn canned(headers: HeaderMap, stream: bool, body: Bytes) -> Self {
+        let head = Some(Head { status: StatusCode::OK, headers });
+        let chunks = vec![Chunk { at: 0, data: body }].into_iter();
+        Self::Kept(Kept { head, from: "benchmark", stream, chunks, begun: None })
     }
 
     pub(super) fn begun(reader: Reader) -> Self {
@@ -51,7 +63,13 @@ impl Source {
         Self::Coming { reader, joined: true }
     }
 
-    /// `x-cache`.
+    /// `x-cache`, where the cache was asked.
+    pub(super) fn x_cache(&self) -> Option<&'static str> {
+        let canned = matches!(self, Self::Kept(kept) if kept.from != CACHE);
+        (!canned).then(|| self.label())
+    }
+
+    /// What came of asking.
     pub(super) fn label(&self) -> &'static str {
         match self {
             Self::Kept(_) => "hit",
@@ -75,7 +93,7 @@ impl Source {
 
     pub(super) fn via(&self) -> Via {
         match self {
-            Self::Kept(_) => Via { host: Some(Arc::from("cache")), attempts: 0 },
+            Self::Kept(kept) => Via { host: Some(Arc::from(kept.from)), attempts: 0 },
             Self::Coming { reader, .. } => reader.via(),
         }
     }

@@ -73,6 +73,25 @@ pub(super) struct Overdue {
 // === impl Chances ===
 
 impl Chances {
+    /// Of an answer that stands as it is.
+    pub(in crate::edge) fn none() -> Self {
+        let policy = Policy { attempts: 1, on: Vec::new(), backoff: Duration::ZERO };
+        let facts = Attempt {
+            failure: Failure::Empty,
+            committed: true,
+            sent: true,
+            replayable: false,
+            attempts: 1,
+            stale: 0,
+            left: Duration::ZERO,
+            hosts_left: 0,
+            hosts: 0,
+            keys_left: 0,
+            wanted: None,
+        };
+        Self { policy: Arc::new(policy), facts }
+    }
+
     fn another_after(&self, failure: Failure) -> bool {
         let facts = Attempt { failure, ..self.facts };
         retry::decide(&self.policy, &facts, 0) != Verdict::GiveUp

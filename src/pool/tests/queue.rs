@@ -8,14 +8,14 @@ type Picking<'u> = Pin<Box<dyn Future<Output = Result<Pick, NoHost>> + Send + 'u
 
 /// A pick that waits.
 fn waiting(up: &Upstream) -> Picking<'_> {
-    let mut picking: Picking<'_> = Box::pin(up.pick(&[]));
+    let mut picking: Picking<'_> = Box::pin(up.pick(&[], 0));
     assert!(picking.as_mut().now_or_never().is_none(), "it did not wait");
     picking
 }
 
 /// A pick that need not wait.
 fn place(up: &Upstream) -> Load {
-    up.pick(&[]).now_or_never().expect("there is a place").unwrap().load
+    up.pick(&[], 0).now_or_never().expect("there is a place").unwrap().load
 }
 
 fn is_granted(picking: &mut Picking<'_>) -> Option<Load> {
@@ -59,7 +59,7 @@ async fn nobody_jumps_the_queue_and_nobody_blocks_it() {
     let up = pool(2, "max_in_flight = 1\nbalance = 'round-robin'");
     let (one, two) = (place(&up), place(&up));
     let tried = [Arc::clone(one.host())];
-    let mut picky: Picking<'_> = Box::pin(up.pick(&tried));
+    let mut picky: Picking<'_> = Box::pin(up.pick(&tried, 0));
     assert!(is_granted(&mut picky).is_none());
     let mut plain = waiting(&up);
     drop(one);
@@ -80,7 +80,7 @@ async fn the_queue_is_bounded_in_size_and_in_time() {
     drop(past);
     let _held = place(&up);
     let (first, _second) = (waiting(&up), waiting(&up));
-    let full = up.pick(&[]).await.unwrap_err();
+    let full = up.pick(&[], 0).await.unwrap_err();
     assert_eq!(full, NoHost::QueueFull { retry_after: 6 * SECOND });
     let begun = tokio::time::Instant::now();
     let slow = first.await.unwrap_err();
@@ -89,7 +89,7 @@ async fn the_queue_is_bounded_in_size_and_in_time() {
 
     let up = pool(1, "max_in_flight = 1\nqueue = { size = 0, wait = '3s' }");
     let _held = place(&up);
-    assert_eq!(up.pick(&[]).await.unwrap_err(), NoHost::QueueFull { retry_after: 3 * SECOND });
+    assert_eq!(up.pick(&[], 0).await.unwrap_err(), NoHost::QueueFull { retry_after: 3 * SECOND });
 }
 
 #[tokio::test(start_paused = true)]
@@ -98,10 +98,10 @@ async fn a_rest_that_ends_wakes_who_waits_and_a_long_one_is_told() {
     let mut busy = place(&up);
     busy.report(Outcome::Busy { rest: Some(4 * SECOND) });
     let begun = tokio::time::Instant::now();
-    assert!(up.pick(&[]).await.is_ok());
+    assert!(up.pick(&[], 0).await.is_ok());
     assert_eq!(begun.elapsed(), 4 * SECOND);
     busy.report(Outcome::Busy { rest: Some(11 * SECOND) });
-    let refused = up.pick(&[]).await.unwrap_err();
+    let refused = up.pick(&[], 0).await.unwrap_err();
     assert_eq!(refused, NoHost::Resting { retry_after: 11 * SECOND });
     assert_eq!(begun.elapsed(), 4 * SECOND, "it did not wait in vain");
 }
@@ -145,7 +145,7 @@ proptest! {
             let served = parking_lot::Mutex::new(Vec::new());
             let one = async |(at, (patience, hold)): (usize, (u64, u64))| {
                 let patience = Duration::from_millis(patience);
-                let Ok(pick) = tokio::time::timeout(patience, up.pick(&[])).await else { return };
+                let Ok(pick) = tokio::time::timeout(patience, up.pick(&[], 0)).await else { return };
                 served.lock().push(at);
                 assert!(up.hosts().iter().all(|host| host.in_flight() <= 2));
                 tokio::time::sleep(Duration::from_millis(hold)).await;
@@ -172,7 +172,7 @@ async fn retry_after_is_true_within_a_fifth() {
     let up = pool(2, "max_in_flight = 2\nqueue = { size = 40, wait = '1h' }");
     let job = async |delay: Duration| {
         tokio::time::sleep(delay).await;
-        let pick = up.pick(&[]).await.map_err(|none| none.retry_after().unwrap())?;
+        let pick = up.pick(&[], 0).await.map_err(|none| none.retry_after().unwrap())?;
         let hold = Duration::from_millis(800 + fastrand::u64(..400));
         tokio::time::sleep(hold).await;
         drop(pick);
@@ -202,7 +202,7 @@ async fn threads_lose_no_slot_either() {
     for nth in 0..1000 {
         let up = Arc::clone(&up);
         tasks.spawn(async move {
-            let mut picking: Picking<'_> = Box::pin(up.pick(&[]));
+            let mut picking: Picking<'_> = Box::pin(up.pick(&[], 0));
             for _ in 0..nth % 7 {
                 if let Some(mut load) = is_granted(&mut picking) {
                     tokio::task::yield_now().await;

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use aifd::config;
+use aifd::config::{self, Config};
 use aifd::server::{self, Outcome, Stop};
 use http::Request;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -107,7 +107,25 @@ impl House {
         let text = conf.text(dir.path());
         let config =
             config::parse(&text, "test").unwrap_or_else(|faults| panic!("{faults}\n{text}"));
-        let house = server::House::open(&config).await.unwrap();
+        Self::run(&config, dir).await
+    }
+
+    /// Opens and runs it as openai-forward's users do: all it is told is this `.env`.
+    pub(crate) async fn of_env(env: &str) -> Self {
+        let dir = TempDir::new().unwrap();
+        std::fs::write(dir.path().join(".env"), env).unwrap();
+        let found = config::compat::find(dir.path(), &|_| None).expect("it speaks its words");
+        let mut config = found.unwrap_or_else(|faults| panic!("{faults}\n{env}")).config;
+        let any = "127.0.0.1:0".parse().unwrap();
+        config.server.listen = vec![config::Listen::Plain(any)];
+        config.server.workers = 1;
+        config.admin = Some(config::Admin { listen: any, token: None });
+        config.chat_log.dir = dir.path().join("Log");
+        Self::run(&config, dir).await
+    }
+
+    async fn run(config: &Config, dir: TempDir) -> Self {
+        let house = server::House::open(config).await.unwrap();
         let (tell, told) = watch::channel(Stop::No);
         Self {
             addresses: house.addresses().to_vec(),

@@ -58,13 +58,14 @@ impl Place<'_> {
         at: usize,
         forward: &Forward,
         target: &Target,
-        keys: Vec<String>,
+        keys: Vec<raw::UpstreamKey>,
     ) -> raw::Upstream {
         let path = format!("upstream[{at}]");
         let lists = if target.kind == Kind::Openai { "OPENAI_BASE_URL" } else { "EXTRA_BASE_URL" };
         self.origins.add(path.clone(), &["FORWARD_CONFIG", lists]);
         self.origins.add(format!("{path}.timeouts.connect"), &["TIMEOUT"]);
         self.origins.add(format!("{path}.proxy"), &["PROXY"]);
+        self.origins.add(format!("{path}.keys"), &["OPENAI_API_KEY_CONFIG", "OPENAI_API_KEY"]);
         for number in 0..keys.len() {
             self.origins.add_key(
                 format!("{path}.keys[{number}]"),
