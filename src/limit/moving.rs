@@ -64,12 +64,13 @@ impl Log {
         }
     }
 
-    /// The end of the newest hit.
+    /// The end of the newest hit; one that was given back in full is none.
     pub(super) fn newest(&self) -> Option<Ticks> {
-        match self {
-            Self::Few(hits) => hits.iter().rev().find(|hit| hit.cost > 0).map(|hit| hit.end),
-            Self::Many(many) => many.hits.back().map(|hit| hit.end),
-        }
+        let newest = match self {
+            Self::Few(hits) => hits.iter().rfind(|hit| hit.cost > 0),
+            Self::Many(many) => many.hits.iter().rfind(|hit| hit.cost > 0),
+        };
+        newest.map(|hit| hit.end)
     }
 
     /// How long until `cost`, which is at most the amount, fits.

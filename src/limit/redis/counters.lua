@@ -62,11 +62,14 @@ local function ends(counter)
   if not moving then
     return counter.ends
   end
-  if counter.first == counter.next then
-    return 0
+  -- What was given back in full counts no longer.
+  for number = counter.next - 1, counter.first, -1 do
+    local newest, cost = hit(counter, number)
+    if cost > 0 then
+      return newest + counter.period
+    end
   end
-  local newest = hit(counter, counter.next - 1)
-  return newest + counter.period
+  return 0
 end
 
 local function close(counter, ends)

@@ -195,6 +195,15 @@ proptest! {
 }
 
 #[test]
+fn what_was_given_back_in_full_keeps_no_window_open() {
+    let server = Server::start();
+    for strategy in STRATEGIES {
+        agree(&server, strategy, &[(0, 0, None), (0, 1, Some(0)), (0, 61, None)]);
+        agree(&server, strategy, &[(0, 7, None), (300, 1, Some(0)), (0, 61, None)]);
+    }
+}
+
+#[test]
 fn a_moving_window_with_many_hits_is_exact_and_used_to_99_percent() {
     let server = Server::start();
     let mut timed = Timed::of(&server, Strategy::MovingWindow, &[rate(600, 1)], &[]);
