@@ -74,7 +74,10 @@ def alike(pattern, text):
 def between(version, name, sides):
     """The differences of one call."""
     theirs, ours = sides["theirs"], sides["ours"]
+    alone = "0" in (theirs.get("sent"), ours.get("sent"))  # one of them asked no host: "sent" says it all
     for field in dict.fromkeys([*theirs, *ours]):
+        if alone and field.startswith("up."):
+            continue
         one, two = theirs.get(field, NOTHING), ours.get(field, NOTHING)
         if one != two:
             yield Seen(version, name, field, one, two)

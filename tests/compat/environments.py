@@ -12,6 +12,11 @@ COMMAS = {
         LOG_CHAT=true
         TZ=Asia/Shanghai
     """,
+    "rotation": """
+        OPENAI_BASE_URL=http://127.0.0.1:$main
+        OPENAI_API_KEY=sk-a1,sk-a2,sk-a3
+        FORWARD_KEY=fk-one,fk-two
+    """,
     "quiet": """
         OPENAI_BASE_URL="http://127.0.0.1:$main"   # no log, no limits
         OPENAI_API_KEY=sk-a1
@@ -123,7 +128,7 @@ COMMAS = {
         OPENAI_BASE_URL=http://127.0.0.1:$main
         OPENAI_API_KEY=sk-a1
         FORWARD_KEY=fk-one
-        IP_BLACKLIST=10.1.1.1
+        IP_BLACKLIST=10.1.1.1, 203.0.113.9
     """,
     "open": """
         OPENAI_BASE_URL=http://127.0.0.1:$main
@@ -158,6 +163,11 @@ JSON = {
         FORWARD_KEY_CONFIG={"fk-one": 0, "fk-two": 0}
         LOG_OPENAI=true
         TZ=Asia/Shanghai
+    """,
+    "rotation": """
+        FORWARD_CONFIG=[{"base_url":"http://127.0.0.1:$main","route":"/","type":"openai"}]
+        OPENAI_API_KEY_CONFIG={"sk-a1": [0], "sk-a2": [0], "sk-a3": [0]}
+        FORWARD_KEY_CONFIG={"fk-one": 0, "fk-two": 0}
     """,
     "quiet": """
         FORWARD_CONFIG=[{"base_url":"http://127.0.0.1:$main","route":"/","type":"openai"}]
@@ -268,7 +278,7 @@ JSON = {
         FORWARD_CONFIG=[{"base_url":"http://127.0.0.1:$main","route":"/","type":"openai"}]
         OPENAI_API_KEY_CONFIG={"sk-a1": [0]}
         FORWARD_KEY_CONFIG={"fk-one": 0}
-        IP_BLACKLIST=10.1.1.1
+        IP_BLACKLIST=10.1.1.1, 203.0.113.9
     """,
     "open": """
         FORWARD_CONFIG=[{"base_url":"http://127.0.0.1:$main","route":"/","type":"openai"}]

@@ -20,7 +20,8 @@ MOMENT = re.compile(r"'datetime': '([0-9-]+ [0-9:]+)'")
 
 def fields_of(call, reply, arrived, ports):
     """All fields of one call on one side."""
-    table = {"status": reply.status, "ends": reply.ends, "body": text_of(reply.body)}
+    seen = b"\n\n".join(reply.body.split(b"\n\n")[:call.leaves]) if call.leaves else reply.body
+    table = {"status": reply.status, "ends": reply.ends, "body": text_of(seen)}
     for name, value in sorted(reply.headers):
         if name not in FRAMING:
             join(table, f"header.{name}", value)
@@ -52,7 +53,6 @@ def log_fields(files, addresses, now):
     """The lines of a chat log by call: {call: {"log.<file>": lines}}; what belongs to nobody is the call "(log)"."""
     found, owners = {}, {}
     for file, lines in files.items():
-        found.setdefault("(log)", {})[f"log.{file}"] = "there"
         for line in lines:
             uid, address = UID.search(line), ADDRESS.search(line)
             owner = addresses.get(address[1]) if address else owners.get(uid and uid[1])

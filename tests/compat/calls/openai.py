@@ -1,6 +1,6 @@
 """What clients of OpenAI's API send: every kind of call, through a log and without one."""
 
-from call import ASK, BOUNDARY, MODEL, call, chat, completion, embedding, get, stream, upload
+from call import ASK, BOUNDARY, MODEL, call, chat, completion, embedding, get, stream, times, upload
 from host import Says
 
 TOOLS = {"tools": [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}],
@@ -32,12 +32,10 @@ OPENAI = {
         stream("stream-cut-anywhere", fields={"model": "cut"}),
         call("chat-pretty", "POST", "/v1/chat/completions", PRETTY, more=ASK),
         chat("chat-caching-unused", fields={"caching": True}),
-        chat("chat-busy", host=Says(429, {"error": {"message": "slow down"}}, headers=(("retry-after", "7"),))),
         chat("chat-broken-host", host=Says(500, b"<html>oh</html>", "text/html")),
         chat("chat-unavailable", host=Says(503, {"error": {"message": "later"}})),
         chat("chat-empty-answer", host=Says(200, b"")),
         chat("chat-odd-answer", host=Says(200, {"choices": []})),
-        call("chat-no-json", "POST", "/v1/chat/completions", b"{not json", more=ASK),
         call("chat-no-messages", "POST", "/v1/chat/completions", {"model": MODEL}),
         call("chat-empty-body", "POST", "/v1/chat/completions", b"", more=ASK),
         chat("chat-wrong-key", key="fk-wrong"), chat("chat-own-key", key="sk-own"), chat("chat-no-key", key=None),
@@ -57,6 +55,14 @@ OPENAI = {
         get("file-content", "/v1/files/file-1/content", host=Says(200, bytes(range(256)), "application/octet-stream")),
         call("file-delete", "DELETE", "/v1/files/file-1"),
         get("thread", "/v1/threads/t1", more={"openai-beta": "assistants=v2", "openai-organization": "org-1"}),
+        call("chat-no-json", "POST", "/v1/chat/completions", b"{not json", more=ASK),
+    ],
+    "rotation": [
+        *times(4, get("models")), chat("chat"), get("wrong-key", key="fk-wrong"), get("models-other-key", key="fk-two"),
+        chat("busy", host=Says(429, {"error": {"message": "slow down"}}, headers=(("retry-after", "60"),))),
+        *times(4, get("after-busy")),
+        chat("dead-key", host=Says(401, {"error": {"message": "no such key", "code": "invalid_api_key"}})),
+        *times(3, get("after-dead")),
     ],
     "quiet": [
         chat("chat"), stream("stream"), completion("completion"), embedding("embedding"), upload("audio"),

@@ -15,7 +15,8 @@ PEOPLE = {
     "denied": [
         get("first", more=FIRST), get("second", more=SECOND), get("peer"), chat("first-chat", more=FIRST),
         get("hidden-second", more={"x-forwarded-for": "10.3.3.3, 10.1.1.1"}),
-        get("preflight", more=FIRST | {"origin": "http://page.test"}),
+        get("spoofed", more={"x-forwarded-for": "10.3.3.3, 203.0.113.9"}),
+        get("first-cors", more=FIRST | {"origin": "http://page.test"}),
     ],
     "open": [
         get("no-key", key=None), get("foreign-key", key="sk-own"), get("wrong-key", key="nobody"), chat("chat", key=None),
@@ -43,6 +44,6 @@ PEOPLE = {
     ],
     "unlogged": [
         chat("not-allowed", fields=GPT4), chat("allowed"), get("models-1"), get("models-2"), get("models-3"),
-        completion("paced"), completion("paced-for-strangers", key="sk-own"),
+        completion("paced", fields={"model": MODEL}), completion("paced-for-strangers", key="sk-own"),
     ],
 }
