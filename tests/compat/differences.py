@@ -1,7 +1,8 @@
 """The list of differences: what it says, and whether a difference that was seen stands on it.
 
 A value on the list is a text in which `*` stands for anything. So the list says how both sides answer, not only
-that they differ. An entry holds for all of its calls: each of them (each pattern, in each version) must differ so.
+that they differ. An entry must be true as a whole: in each of its versions, each of its calls must differ in one
+of its fields, and each of its fields in one of its calls.
 """
 
 import functools
@@ -11,7 +12,7 @@ import tomllib
 import typing
 
 FILE = pathlib.Path(__file__).with_name("differences.toml")
-KEYS = {"id", "calls", "field", "theirs", "ours", "reason", "versions"}
+KEYS = {"id", "calls", "theirs", "ours", "reason", "versions"}
 NOTHING = "(nothing)"
 
 
@@ -26,23 +27,22 @@ class Seen(typing.NamedTuple):
 
 
 class Entry(typing.NamedTuple):
-    """One line of the list."""
+    """One line of the list; `fields` holds the two patterns of a value by the pattern of its field."""
 
     id: str
     calls: tuple
-    fields: tuple
-    theirs: str
-    ours: str
+    fields: dict
     versions: tuple
     reason: str
 
     def covers(self, seen):
-        """The pattern of a call that the difference falls under, or None."""
-        if seen.version not in self.versions or not any(alike(field, seen.field) for field in self.fields):
+        """The patterns of the call and the field that the difference falls under, or None."""
+        if seen.version not in self.versions:
             return None
-        if not (alike(self.theirs, seen.theirs) and alike(self.ours, seen.ours)):
-            return None
-        return next((call for call in self.calls if alike(call, seen.call)), None)
+        call = next((call for call in self.calls if alike(call, seen.call)), None)
+        field = next((field for field, (theirs, ours) in self.fields.items()
+                      if alike(field, seen.field) and alike(theirs, seen.theirs) and alike(ours, seen.ours)), None)
+        return (call, field) if call and field else None
 
 
 @functools.cache
@@ -50,10 +50,14 @@ def entries():
     """The list, read and checked."""
     found = []
     for raw in tomllib.loads(FILE.read_text(encoding="utf-8"))["difference"]:
-        assert raw.keys() <= KEYS and raw.keys() >= KEYS - {"versions"}, f"{raw.get('id')}: needs {sorted(KEYS)}"
+        name = raw.get("id")
+        assert raw.keys() <= KEYS and raw.keys() >= KEYS - {"versions"}, f"{name}: needs {sorted(KEYS)}"
+        theirs, ours = raw["theirs"], raw["ours"]
+        assert theirs.keys() == ours.keys(), f"{name}: theirs and ours speak of different fields"
+        fields = {field: (theirs[field], ours[field]) for field in theirs}
         versions = tuple(raw.get("versions", ("0.6.7", "0.8.1")))
-        found.append(Entry(raw["id"], tuple(listed(raw["calls"])), tuple(listed(raw["field"])), raw["theirs"], raw["ours"],
-                           versions, raw["reason"]))
+        found.append(Entry(name, tuple(listed(raw["calls"])), fields, versions, raw["reason"]))
+    assert len({entry.id for entry in found}) == len(found), "two entries have one id"
     return found
 
 

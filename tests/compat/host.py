@@ -104,7 +104,7 @@ async def usual(call, answer):
         await chat(call, answer)
     elif call.method == "POST" and path == "/v1/images/generations":
         await answer.whole(200, {"created": 1700000000, "data": [{"url": "http://images.test/1.png"}]})
-    elif call.method == "POST" and call.body[:1] != b"{" and "json" in "".join(call.header("content-type")):
+    elif path == "/v1/completions" and call.body[:1] != b"{":
         await answer.whole(400, answers.error("We could not parse the JSON body of your request.", None))
     elif handler := answers.HANDLERS.get((call.method, path)):
         await handler(call, answer)

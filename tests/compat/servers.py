@@ -27,7 +27,7 @@ def command_of(version):
 
 
 class Server:
-    """A running proxy. It answers /healthz when the constructor returns."""
+    """A running proxy. It answers when `wait` returns."""
 
     def __init__(self, version, folder, env):
         folder.mkdir(parents=True)
@@ -47,7 +47,7 @@ class Server:
             link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
             try:
                 link.request("GET", "/healthz")
-                assert link.getresponse().status == 200
+                link.getresponse()  # whatever it says: an address list may hold for it too
                 return
             except OSError:
                 time.sleep(0.02)  # no event tells another process that a port is open
