@@ -15,6 +15,7 @@ PYTHON  ?= python3
 CLIENTS := $(TARGET)/venv-clients
 OLD     := $(TARGET)/venv-old
 REAL    := $(TARGET)/venv-real
+OLDER   := $(TARGET)/venv-of067 $(TARGET)/venv-of081
 NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
 T       :=
 
@@ -29,7 +30,7 @@ kept   = 2>&1 | tee $(TALLY)/$(1).log
 pytest = $(1)/bin/python -m pytest --color=no -c $(2)/pytest.ini $(2) $(if $(T),-k '$(T)')
 
 .PHONY: help test tools fmt-check floors lint unit binary clients doc conf tour \
-        test-real check fmt it demo bench run deny dist clean
+        test-real test-compat check fmt it demo bench run deny dist clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -117,6 +118,12 @@ test-real: binary $(REAL)/.stamp | $(TALLY) ## the same against a real llama.cpp
 	$(call step,real server)
 	@$(call pytest,$(REAL),tests/real) $(call kept,real)
 
+# --- against what it replaces ---
+
+test-compat: binary $(CLIENTS)/.stamp $(OLDER:=/.stamp) | $(TALLY) ## against openai-forward 0.6.7 and 0.8.1; T=environment
+	$(call step,openai-forward beside aifd)
+	@$(call pytest,$(CLIENTS),tests/compat) $(call kept,compat)
+
 # --- one thing at a time ---
 
 check: ## type-check everything
@@ -157,7 +164,7 @@ define venv
 	@echo "installing $< into $(@D)"
 	@rm -rf $(@D)
 	@$(PYTHON) -m venv $(@D) || { echo 'no venv (apt-get install python3-venv)'; exit 1; }
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP) -r $<
 	@touch $@
 endef
 
@@ -165,6 +172,14 @@ $(CLIENTS)/.stamp: tests/clients/requirements.txt
 	$(venv)
 
 $(OLD)/.stamp: tests/clients/requirements-old.txt
+	$(venv)
+
+# These stand in their files whole: what they were recorded with, not what is newest.
+$(TARGET)/venv-of%/.stamp: PIP := --no-deps
+$(TARGET)/venv-of067/.stamp: tests/compat/requirements-0.6.7.txt
+	$(venv)
+
+$(TARGET)/venv-of081/.stamp: tests/compat/requirements-0.8.1.txt
 	$(venv)
 
 $(REAL)/.stamp: tests/real/requirements.txt tests/clients/requirements.txt

@@ -89,6 +89,10 @@ class Upstream:
             assert self._arrived.wait_for(lambda: len(self.calls) >= count, timeout), f"no call {count}"
             return self.calls[count - 1]
 
+    async def respond(self, call, answer):
+        """What it says to a call; other hosts say other things."""
+        await answers.respond(self.key, call, answer)
+
     def _run(self, work):
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=10)
 
@@ -114,7 +118,7 @@ class Upstream:
                     self._arrived.notify_all()
                 answer = Answer(call, writer, gone, self._gate)
                 try:
-                    await answers.respond(self.key, call, answer)
+                    await self.respond(call, answer)
                     call.ended.set_result("done")
                 except (ClientLeft, ConnectionError):
                     call.ended.set_result("client left")
