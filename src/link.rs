@@ -1,55 +1,65 @@
-//! The connection to Redis: one for all requests, made anew in the background.
+//! The way to a Redis that requests share: connected once, and made anew in the background.
 //!
 //! Why a breaker: a Redis that is away must not cost every request 50 ms. Once it is known to be away
 //! requests do not ask it at all, until the background has reached it again.
 //! The trap: a Redis that hangs still takes connections, so it counts as back only when it has
 //! answered; and a late failure of an old connection must not take down the new one.
 
+use std::fmt::Debug;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisError, Script};
+use redis::{AsyncConnectionConfig, Client, RedisError};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::scripts::Scripts;
-use crate::secret::Secret;
+#[cfg(test)]
+pub(crate) mod server;
+
+/// How a room begins to speak with its Redis.
+pub trait Opening: Debug + Send + Sync + 'static {
+    /// What it speaks over.
+    type Line: Clone + Debug + Send + Sync + 'static;
+
+    /// Connects (see [`connect`]), and hears an answer: a Redis that hangs takes connections, too.
+    fn open(&self, client: &Client) -> impl Future<Output = Result<Self::Line, RedisError>> + Send;
+}
 
 /// The way to one Redis.
 #[derive(Debug)]
-pub(super) struct Link {
+pub struct Link<O: Opening> {
     client: Client,
-    scripts: Scripts,
-    /// The URL, fit to be shown.
-    shown: String,
-    state: watch::Sender<State>,
+    opening: O,
+    /// What is there, for logs.
+    what: String,
+    state: watch::Sender<State<O::Line>>,
     /// Answers in a row that did not come in time.
     strikes: AtomicU32,
 }
 
 /// Redis does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::limit) struct Away;
+pub struct Away;
 
 #[derive(Debug, Clone)]
-enum State {
+enum State<L> {
     /// Nobody has asked yet.
     New,
     /// For the first time: it is worth waiting for.
     Connecting,
-    Up(Live),
+    Up(Live<L>),
     /// Somebody tries in the background.
     Down,
 }
 
-/// A connection that has answered, by its number.
+/// A line over which an answer has come, by its number.
 #[derive(Debug, Clone)]
-struct Live {
+struct Live<L> {
     number: u64,
-    connection: MultiplexedConnection,
+    line: L,
 }
 
 /// So many late answers in a row mean that Redis is away.
@@ -62,60 +72,61 @@ const ANSWER: Duration = Duration::from_secs(2);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// Sets the state back if the background ends before it has reached Redis: with its runtime.
-struct Watch(Weak<Link>);
+struct Watch<O: Opening>(Weak<Link<O>>);
 
 /// Lets a task go on when the request that began it has gone.
 ///
 /// # Errors
 /// There is no runtime.
 #[expect(clippy::disallowed_methods, reason = "an answer of Redis outlives the request that asked")]
-pub(super) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<(), Away> {
+pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<(), Away> {
     Handle::try_current().map_err(|_| Away)?;
     drop(tokio::spawn(task));
     Ok(())
 }
 
+/// A connection, within two seconds; its answers have as long.
+///
+/// # Errors
+/// What the address, the login or the time ran into.
+pub async fn connect(client: &Client) -> Result<MultiplexedConnection, RedisError> {
+    let config = AsyncConnectionConfig::new();
+    let config = config.set_connection_timeout(Some(ANSWER)).set_response_timeout(Some(ANSWER));
+    client.get_multiplexed_async_connection_with_config(&config).await
+}
+
 // === impl Link ===
 
-impl Link {
+impl<O: Opening> Link<O> {
+    /// `what` is there, for logs: "the limits in redis://..."; never with a login.
+    ///
     /// # Errors
     /// What is wrong with the URL.
-    pub(super) fn to(url: &Secret, scripts: Scripts) -> Result<Self, String> {
-        let client = Client::open(url.expose()).map_err(|why| why.to_string())?;
-        let (state, shown) = (watch::Sender::new(State::New), url.origin().to_owned());
-        Ok(Self { client, scripts, shown, state, strikes: AtomicU32::new(0) })
+    pub fn to(url: &str, what: String, opening: O) -> Result<Self, String> {
+        let client = Client::open(url).map_err(|why| why.to_string())?;
+        let state = watch::Sender::new(State::New);
+        Ok(Self { client, opening, what, state, strikes: AtomicU32::new(0) })
     }
 
-    pub(super) async fn admit(
-        self: &Arc<Self>,
-        names: &[&str],
-        arguments: &[String],
-    ) -> Result<Vec<i64>, Away> {
-        self.call(&self.scripts.admit, names, arguments).await
-    }
-
-    pub(super) async fn settle(
-        self: &Arc<Self>,
-        names: &[&str],
-        arguments: &[String],
-    ) -> Result<(), Away> {
-        self.call(&self.scripts.settle, names, arguments).await
-    }
-
-    /// Waits until it has reached Redis.
-    #[cfg(test)]
-    pub(super) async fn is_up(&self) {
-        let mut state = self.state.subscribe();
-        state.wait_for(|state| matches!(state, State::Up(_))).await.unwrap();
+    /// How it is opened.
+    pub fn opening(&self) -> &O {
+        &self.opening
     }
 
     /// Whether it is known to be away.
-    pub(super) fn is_down(&self) -> bool {
+    pub fn is_down(&self) -> bool {
         matches!(*self.state.borrow(), State::Down)
     }
 
+    /// Waits until it has reached Redis.
+    pub async fn reached(self: &Arc<Self>) {
+        let _ = self.begin();
+        // It holds the sender itself.
+        let _ = self.state.subscribe().wait_for(|state| matches!(state, State::Up(_))).await;
+    }
+
     /// An answer did not come in time.
-    pub(super) fn strike(self: &Arc<Self>) {
+    pub fn strike(self: &Arc<Self>) {
         let live = match &*self.state.borrow() {
             State::Up(live) => live.number,
             _ => return,
@@ -125,21 +136,16 @@ impl Link {
         }
     }
 
-    async fn call<T: FromRedisValue>(
-        self: &Arc<Self>,
-        script: &Script,
-        names: &[&str],
-        arguments: &[String],
-    ) -> Result<T, Away> {
-        let Live { number, mut connection } = self.live().await?;
-        let mut call = script.prepare_invoke();
-        for name in names {
-            call.key(name);
-        }
-        for argument in arguments {
-            call.arg(argument);
-        }
-        match call.invoke_async(&mut connection).await {
+    /// Asks over the line, waiting for the first one ever; no other wait.
+    ///
+    /// # Errors
+    /// There is no line, or it broke, or Redis would not.
+    pub async fn call<T, F>(self: &Arc<Self>, ask: impl FnOnce(O::Line) -> F) -> Result<T, Away>
+    where
+        F: Future<Output = Result<T, RedisError>>,
+    {
+        let Live { number, line } = self.live().await?;
+        match ask(line).await {
             Ok(answer) => {
                 self.strikes.store(0, Ordering::Relaxed);
                 Ok(answer)
@@ -158,22 +164,13 @@ impl Link {
         if why.is_io_error() || why.is_connection_dropped() || why.is_unrecoverable_error() {
             self.lose(number, &why.to_string());
         } else if self.strikes.fetch_add(1, Ordering::Relaxed) == 0 {
-            log::warn!("the limits in {}: {why}", self.shown);
+            log::warn!("{}: {why}", self.what);
         }
     }
 
-    /// The connection, waiting for the first one ever.
-    async fn live(self: &Arc<Self>) -> Result<Live, Away> {
-        let is_first = self.state.send_if_modified(|state| {
-            let is_new = matches!(state, State::New);
-            if is_new {
-                *state = State::Connecting;
-            }
-            is_new
-        });
-        if is_first {
-            self.connect(0)?;
-        }
+    /// The line, waiting for the first one ever.
+    async fn live(self: &Arc<Self>) -> Result<Live<O::Line>, Away> {
+        self.begin()?;
         let mut state = self.state.subscribe();
         let state = state.wait_for(|state| matches!(state, State::Up(_) | State::Down)).await;
         match state.as_deref() {
@@ -182,7 +179,19 @@ impl Link {
         }
     }
 
-    /// Gives a connection up, if it is still the one in use.
+    /// Connects, if nobody has begun to.
+    fn begin(self: &Arc<Self>) -> Result<(), Away> {
+        let is_first = self.state.send_if_modified(|state| {
+            let is_new = matches!(state, State::New);
+            if is_new {
+                *state = State::Connecting;
+            }
+            is_new
+        });
+        if is_first { self.open(0) } else { Ok(()) }
+    }
+
+    /// Gives a line up, if it is still the one in use.
     fn lose(self: &Arc<Self>, number: u64, why: &str) {
         let is_lost = self.state.send_if_modified(|state| {
             let is_it = matches!(state, State::Up(live) if live.number == number);
@@ -192,56 +201,45 @@ impl Link {
             is_it
         });
         if is_lost {
-            log::warn!("the limits in {} are away: {why}", self.shown);
-            let _ = self.connect(number + 1);
+            log::warn!("{} are away: {why}", self.what);
+            let _ = self.open(number + 1);
         }
     }
+
     /// Connects in the background, until it has an answer.
-    fn connect(self: &Arc<Self>, number: u64) -> Result<(), Away> {
+    fn open(self: &Arc<Self>, number: u64) -> Result<(), Away> {
         let watch = Watch(Arc::downgrade(self));
         spawn(async move { watch.reach(number).await })
     }
 
-    fn reached(&self, live: Live) {
+    fn is_reached(&self, live: Live<O::Line>) {
         if self.is_down() {
-            log::info!("the limits in {} are back", self.shown);
+            log::info!("{} are back", self.what);
         }
         self.strikes.store(0, Ordering::Relaxed);
         self.state.send_replace(State::Up(live));
     }
 
-    fn missed(&self, why: &RedisError) {
+    fn is_missed(&self, why: &RedisError) {
         if !self.is_down() {
-            log::warn!("the limits in {} are away: {why}", self.shown);
+            log::warn!("{} are away: {why}", self.what);
             self.state.send_replace(State::Down);
         }
-    }
-
-    async fn open(&self) -> Result<MultiplexedConnection, RedisError> {
-        let config = AsyncConnectionConfig::new();
-        let config = config.set_connection_timeout(Some(ANSWER)).set_response_timeout(Some(ANSWER));
-        let mut connection =
-            self.client.get_multiplexed_async_connection_with_config(&config).await?;
-        // With the scripts there, each request needs one trip only; and it shows that Redis answers.
-        for script in [&self.scripts.admit, &self.scripts.settle] {
-            script.load_async(&mut connection).await?;
-        }
-        Ok(connection)
     }
 }
 
 // === impl Watch ===
 
-impl Watch {
+impl<O: Opening> Watch<O> {
     async fn reach(mut self, number: u64) {
         let (mut wait, longest) = BACKOFF;
         while let Some(link) = self.0.upgrade() {
-            match link.open().await {
-                Ok(connection) => {
+            match link.opening.open(&link.client).await {
+                Ok(line) => {
                     self.0 = Weak::new();
-                    return link.reached(Live { number, connection });
+                    return link.is_reached(Live { number, line });
                 }
-                Err(why) => link.missed(&why),
+                Err(why) => link.is_missed(&why),
             }
             drop(link);
             sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
@@ -250,7 +248,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl<O: Opening> Drop for Watch<O> {
     fn drop(&mut self) {
         if let Some(link) = self.0.upgrade() {
             link.state.send_replace(State::New);
