@@ -3,7 +3,8 @@
 //! Why a breaker: a Redis that is away must not cost every request 50 ms. Once it is known to be away
 //! requests do not ask it at all, until the background has reached it again.
 //! The trap: a Redis that hangs still takes connections, so it counts as back only when it has
-//! answered; and a late failure of an old connection must not take down the new one.
+//! answered; one that hangs again at once is waited for longer; and a late failure of an old
+//! connection must not take down the new one.
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,7 +15,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 
 #[cfg(test)]
 pub(crate) mod server;
@@ -60,6 +61,9 @@ enum State<L> {
 struct Live<L> {
     number: u64,
     line: L,
+    since: Instant,
+    /// How long was waited before it was opened.
+    wait: Duration,
 }
 
 /// So many late answers in a row mean that Redis is away.
@@ -67,6 +71,9 @@ const STRIKES: u32 = 3;
 
 /// No answer that comes later is heard; those who asked have long gone.
 const ANSWER: Duration = Duration::from_secs(2);
+
+/// A line that lasted so long was a good one.
+const STEADY: Duration = Duration::from_secs(10);
 
 /// Between two attempts to connect, at first and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -127,16 +134,44 @@ impl<O: Opening> Link<O> {
 
     /// An answer did not come in time.
     pub fn strike(self: &Arc<Self>) {
-        let live = match &*self.state.borrow() {
-            State::Up(live) => live.number,
+        if self.strikes.fetch_add(1, Ordering::Relaxed) + 1 < STRIKES {
+            return;
+        }
+        let (why, number) = match &*self.state.borrow() {
+            State::Up(live) => ("its answers do not come in time", Some(live.number)),
+            State::Connecting => ("connecting takes too long", None),
             _ => return,
         };
-        if self.strikes.fetch_add(1, Ordering::Relaxed) + 1 >= STRIKES {
-            self.lose(live, "its answers do not come in time");
+        self.lose(number, why);
+    }
+
+    /// An answer came in time.
+    pub fn heard(&self) {
+        self.strikes.store(0, Ordering::Relaxed);
+    }
+
+    /// Asks, and has the answer within `patience`.
+    ///
+    /// # Errors
+    /// As [`Link::call`], or there was no answer in time.
+    pub async fn within<T, F>(
+        self: &Arc<Self>,
+        patience: Duration,
+        ask: impl FnOnce(O::Line) -> F,
+    ) -> Result<T, Away>
+    where
+        F: Future<Output = Result<T, RedisError>>,
+    {
+        match timeout(patience, self.call(ask)).await {
+            Ok(answer) => answer.inspect(|_| self.heard()),
+            Err(_) => {
+                self.strike();
+                Err(Away)
+            }
         }
     }
 
-    /// Asks over the line, waiting for the first one ever; no other wait.
+    /// Asks over the line, waiting for the first one ever. What it says of time, the caller tells.
     ///
     /// # Errors
     /// There is no line, or it broke, or Redis would not.
@@ -144,17 +179,11 @@ impl<O: Opening> Link<O> {
     where
         F: Future<Output = Result<T, RedisError>>,
     {
-        let Live { number, line } = self.live().await?;
-        match ask(line).await {
-            Ok(answer) => {
-                self.strikes.store(0, Ordering::Relaxed);
-                Ok(answer)
-            }
-            Err(why) => {
-                self.failed(number, &why);
-                Err(Away)
-            }
-        }
+        let Live { number, line, .. } = self.live().await?;
+        ask(line).await.map_err(|why| {
+            self.failed(number, &why);
+            Away
+        })
     }
 
     fn failed(self: &Arc<Self>, number: u64, why: &RedisError) {
@@ -162,7 +191,7 @@ impl<O: Opening> Link<O> {
             return;
         }
         if why.is_io_error() || why.is_connection_dropped() || why.is_unrecoverable_error() {
-            self.lose(number, &why.to_string());
+            self.lose(Some(number), &why.to_string());
         } else if self.strikes.fetch_add(1, Ordering::Relaxed) == 0 {
             log::warn!("{}: {why}", self.what);
         }
@@ -188,35 +217,45 @@ impl<O: Opening> Link<O> {
             }
             is_new
         });
-        if is_first { self.open(0) } else { Ok(()) }
+        if is_first { self.open(0, Duration::ZERO) } else { Ok(()) }
     }
 
-    /// Gives a line up, if it is still the one in use.
-    fn lose(self: &Arc<Self>, number: u64, why: &str) {
+    /// Gives a line up, if it is still the one in use; `None` is the first, which is not there yet.
+    fn lose(self: &Arc<Self>, number: Option<u64>, why: &str) {
+        let mut next = None;
         let is_lost = self.state.send_if_modified(|state| {
-            let is_it = matches!(state, State::Up(live) if live.number == number);
-            if is_it {
-                *state = State::Down;
+            match state {
+                State::Up(live) if Some(live.number) == number => {
+                    let is_steady = live.since.elapsed() >= STEADY;
+                    let wait = if is_steady { Duration::ZERO } else { longer(live.wait) };
+                    next = Some((live.number + 1, wait));
+                }
+                // It goes on connecting, and nobody waits.
+                State::Connecting if number.is_none() => {}
+                _ => return false,
             }
-            is_it
+            *state = State::Down;
+            true
         });
         if is_lost {
             log::warn!("{} are away: {why}", self.what);
-            let _ = self.open(number + 1);
+        }
+        if let Some((number, wait)) = next {
+            let _ = self.open(number, wait);
         }
     }
 
-    /// Connects in the background, until it has an answer.
-    fn open(self: &Arc<Self>, number: u64) -> Result<(), Away> {
+    /// Connects in the background after a wait, until it has an answer.
+    fn open(self: &Arc<Self>, number: u64, wait: Duration) -> Result<(), Away> {
         let watch = Watch(Arc::downgrade(self));
-        spawn(async move { watch.reach(number).await })
+        spawn(async move { watch.reach(number, wait).await })
     }
 
     fn is_reached(&self, live: Live<O::Line>) {
         if self.is_down() {
             log::info!("{} are back", self.what);
         }
-        self.strikes.store(0, Ordering::Relaxed);
+        self.heard();
         self.state.send_replace(State::Up(live));
     }
 
@@ -231,19 +270,20 @@ impl<O: Opening> Link<O> {
 // === impl Watch ===
 
 impl<O: Opening> Watch<O> {
-    async fn reach(mut self, number: u64) {
-        let (mut wait, longest) = BACKOFF;
-        while let Some(link) = self.0.upgrade() {
+    async fn reach(mut self, number: u64, mut wait: Duration) {
+        loop {
+            if !wait.is_zero() {
+                sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            }
+            let Some(link) = self.0.upgrade() else { return };
             match link.opening.open(&link.client).await {
                 Ok(line) => {
                     self.0 = Weak::new();
-                    return link.is_reached(Live { number, line });
+                    return link.is_reached(Live { number, line, since: Instant::now(), wait });
                 }
                 Err(why) => link.is_missed(&why),
             }
-            drop(link);
-            sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-            wait = longest.min(2 * wait);
+            wait = longer(wait);
         }
     }
 }
@@ -255,3 +295,12 @@ impl<O: Opening> Drop for Watch<O> {
         }
     }
 }
+
+/// The wait after this one.
+fn longer(wait: Duration) -> Duration {
+    let (first, longest) = BACKOFF;
+    (2 * wait).clamp(first, longest)
+}
+
+#[cfg(test)]
+mod tests;

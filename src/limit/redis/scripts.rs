@@ -90,7 +90,8 @@ async fn call<T: FromRedisValue>(
     for argument in arguments {
         call.arg(argument);
     }
-    link.call(|mut connection| async move { call.invoke_async(&mut connection).await }).await
+    let answer = link.call(|mut line| async move { call.invoke_async(&mut line).await }).await;
+    answer.inspect(|_| link.heard())
 }
 
 impl Default for Scripts {
