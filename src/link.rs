@@ -7,16 +7,19 @@
 //! connection must not take down the new one.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, RedisError};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
+use self::seeker::{Seeker, longer};
+
+mod seeker;
 #[cfg(test)]
 pub(crate) mod server;
 
@@ -75,12 +78,6 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// A line that lasted so long was a good one.
 const STEADY: Duration = Duration::from_secs(10);
 
-/// Between two attempts to connect, at first and at most.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-
-/// Sets the state back if the background ends before it has reached Redis: with its runtime.
-struct Watch<O: Opening>(Weak<Link<O>>);
-
 /// Lets a task go on when the request that began it has gone.
 ///
 /// # Errors
@@ -118,6 +115,11 @@ impl<O: Opening> Link<O> {
     /// How it is opened.
     pub fn opening(&self) -> &O {
         &self.opening
+    }
+
+    /// Whether Redis has answered, and was not lost since.
+    pub fn is_up(&self) -> bool {
+        matches!(*self.state.borrow(), State::Up(_))
     }
 
     /// Whether it is known to be away.
@@ -247,8 +249,8 @@ impl<O: Opening> Link<O> {
 
     /// Connects in the background after a wait, until it has an answer.
     fn open(self: &Arc<Self>, number: u64, wait: Duration) -> Result<(), Away> {
-        let watch = Watch(Arc::downgrade(self));
-        spawn(async move { watch.reach(number, wait).await })
+        let seeker = Seeker::over(self);
+        spawn(async move { seeker.reach(number, wait).await })
     }
 
     fn is_reached(&self, live: Live<O::Line>) {
@@ -265,41 +267,6 @@ impl<O: Opening> Link<O> {
             self.state.send_replace(State::Down);
         }
     }
-}
-
-// === impl Watch ===
-
-impl<O: Opening> Watch<O> {
-    async fn reach(mut self, number: u64, mut wait: Duration) {
-        loop {
-            if !wait.is_zero() {
-                sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-            }
-            let Some(link) = self.0.upgrade() else { return };
-            match link.opening.open(&link.client).await {
-                Ok(line) => {
-                    self.0 = Weak::new();
-                    return link.is_reached(Live { number, line, since: Instant::now(), wait });
-                }
-                Err(why) => link.is_missed(&why),
-            }
-            wait = longer(wait);
-        }
-    }
-}
-
-impl<O: Opening> Drop for Watch<O> {
-    fn drop(&mut self) {
-        if let Some(link) = self.0.upgrade() {
-            link.state.send_replace(State::New);
-        }
-    }
-}
-
-/// The wait after this one.
-fn longer(wait: Duration) -> Duration {
-    let (first, longest) = BACKOFF;
-    (2 * wait).clamp(first, longest)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::future::pending;
 
 use tokio::net::TcpListener;
 
+use super::seeker::BACKOFF;
 use super::*;
 
 const PATIENCE: Duration = Duration::from_millis(50);
