@@ -14,6 +14,7 @@ use crate::support::openai::{chat, chat_answer, chat_stream, post};
 use crate::support::upstream::{Gate, Reply, Upstream};
 
 mod kept;
+mod shared;
 
 /// A cache in memory for all who ask.
 pub(crate) const ON: &str = "cache.store = \"memory\"\ncache.default = true";
