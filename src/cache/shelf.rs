@@ -14,12 +14,15 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use self::late::Late;
 use super::fill::Fills;
 use super::redis::{Redis, Terms};
 use super::store::one_more;
 use super::{Counts, Entry, Key, Labels, Lmdb, Lost, Memory, Purge, Store};
 use crate::config;
 use crate::link::Away;
+
+mod late;
 
 /// The cache of one house.
 #[derive(Debug)]
@@ -33,6 +36,7 @@ pub struct Shelf {
     /// What its store did not do.
     pub lost: Arc<Lost>,
     kept: Kept,
+    late: Late,
     purges: Arc<AtomicU64>,
 }
 
@@ -104,6 +108,7 @@ impl Shelf {
             served: Served::default(),
             lost,
             kept,
+            late: Late::default(),
             purges,
         }))
     }
@@ -112,6 +117,10 @@ impl Shelf {
     pub async fn get(&self, key: Key) -> Option<Entry> {
         let found = match &self.kept {
             Kept::Here(store) => Ok(store.get(&key, now())),
+            _ if self.late.knows(&key, PATIENCE) => {
+                one_more(&self.lost.reads);
+                return None;
+            }
             Kept::OnDisk(store, turns) => {
                 let store = Arc::clone(store);
                 let found = in_turn(turns, move || store.get(&key, now()));
@@ -121,6 +130,7 @@ impl Shelf {
         };
         let Ok(found) = found else {
             one_more(&self.lost.reads);
+            self.late.note(key);
             return None;
         };
         let entry = Entry::decode(&key, &found?);
@@ -219,3 +229,6 @@ async fn in_turn<T: Send + 'static>(
 fn now() -> u64 {
     u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;
