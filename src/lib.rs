@@ -16,7 +16,7 @@
 //!    admin                       the second listener: health, metrics, status
 //! 3  user limit route retry pool pace cache chatlog
 //! 2  config                      raw (serde) -> check (every rule, all faults at once) -> Config
-//! 1  wire refusal metrics secret drain clock pyrepr
+//! 1  wire refusal metrics secret drain clock link pyrepr
 //! ```
 //!
 //! # One request
@@ -71,6 +71,7 @@ pub mod config;
 // floor 1
 pub mod clock;
 pub mod drain;
+pub mod link;
 pub mod metrics;
 pub mod pyrepr;
 pub mod refusal;

@@ -24,6 +24,7 @@ pub struct Metrics {
     refused: IntCounterVec,
     limit_counters: IntGauge,
     cache_requests: IntCounterVec,
+    cache_errors: IntCounterVec,
     cache_entries: IntGauge,
     cache_bytes: IntGauge,
     log_records: IntGauge,
@@ -119,15 +120,16 @@ impl Default for Metrics {
                 "Requests that could be answered from the cache, by what they were",
                 &["result"],
             ),
+            cache_errors: counters(
+                "cache_store_errors_total",
+                "Lookups and writes that the store of the cache did not do",
+                &["what"],
+            ),
             cache_entries: gauge("cache_entries", "Answers in the cache"),
             cache_bytes: gauge("cache_bytes", "Bytes that the answers in the cache take"),
             log_records: gauge("chat_log_queue_records", "Records that wait for the disk"),
             log_bytes: gauge("chat_log_queue_bytes", "Bytes that wait for the disk"),
-            log_dropped: IntCounter::new(
-                "aifd_chat_log_dropped_total",
-                "Records that were lost because the queue was full or the disk failed",
-            )
-            .expect(UNIQUE),
+            log_dropped: log_dropped(),
         };
         metrics.register();
         metrics
@@ -136,7 +138,7 @@ impl Default for Metrics {
 
 impl Metrics {
     fn register(&self) {
-        let all: [Box<dyn prometheus::core::Collector>; 17] = [
+        let all: [Box<dyn prometheus::core::Collector>; 18] = [
             Box::new(self.requests.clone()),
             Box::new(self.in_flight.clone()),
             Box::new(self.first_token.clone()),
@@ -149,6 +151,7 @@ impl Metrics {
             Box::new(self.refused.clone()),
             Box::new(self.limit_counters.clone()),
             Box::new(self.cache_requests.clone()),
+            Box::new(self.cache_errors.clone()),
             Box::new(self.cache_entries.clone()),
             Box::new(self.cache_bytes.clone()),
             Box::new(self.log_records.clone()),
@@ -202,6 +205,14 @@ impl Metrics {
         }
         self.cache_entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
         self.cache_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Takes over what the store of the cache did not do.
+    pub fn note_cache_errors(&self, lost: [(&str, u64); 3]) {
+        for (what, count) in lost {
+            let counter = self.cache_errors.with_label_values(&[what]);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
     }
 
     /// Takes over how many requests wait for an upstream.
@@ -263,6 +274,11 @@ fn counters(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
 
 fn gauges(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
     IntGaugeVec::new(opts(name, help), labels).expect(UNIQUE)
+}
+
+fn log_dropped() -> IntCounter {
+    let help = "Records that were lost because the queue was full or the disk failed";
+    IntCounter::new("aifd_chat_log_dropped_total", help).expect(UNIQUE)
 }
 
 fn gauge(name: &str, help: &str) -> IntGauge {

@@ -30,14 +30,17 @@ const NOT_ONE: Refused =
 pub(super) fn status(shelf: Option<&Shelf>) -> Value {
     let Some(shelf) = shelf else { return json!({ "on": false }) };
     let (counts, [hit, miss, coalesced]) = (shelf.counts(), shelf.served.each());
+    let [read, write, dropped] = shelf.lost.each();
     json!({
         "on": true,
-        "entries": counts.entries,
-        "bytes": counts.bytes,
-        "evicted": counts.evicted,
+        "up": shelf.is_up(),
+        "entries": counts.map(|counts| counts.entries),
+        "bytes": counts.map(|counts| counts.bytes),
+        "evicted": counts.map(|counts| counts.evicted),
         "hits": hit.1,
         "misses": miss.1,
         "coalesced": coalesced.1,
+        "store_errors": { "read": read.1, "write": write.1, "dropped": dropped.1 },
     })
 }
 

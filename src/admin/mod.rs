@@ -161,8 +161,9 @@ async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
     admin.metrics.note_log(admin.log_state());
     admin.metrics.note_limits(admin.limiter.counters());
     if let Some(shelf) = &admin.shelf {
-        let counts = shelf.counts();
+        let counts = shelf.counts().unwrap_or_default();
         admin.metrics.note_cache(shelf.served.each(), counts.entries, counts.bytes);
+        admin.metrics.note_cache_errors(shelf.lost.each());
     }
     for upstream in admin.upstreams.iter() {
         admin.metrics.note_queue(&upstream.name, upstream.queued());

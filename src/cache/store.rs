@@ -5,6 +5,7 @@
 //! names of one hash cost no more than an entry that is purged too early.
 
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -58,6 +59,32 @@ pub struct Counts {
     pub evicted: u64,
 }
 
+/// What a store did not do, since it began.
+#[derive(Debug, Default)]
+pub struct Lost {
+    /// Lookups that failed, or had no answer in time.
+    pub reads: AtomicU64,
+    /// Writes that failed.
+    pub writes: AtomicU64,
+    /// Answers that were not written at all: the store was away, or too many were waiting.
+    pub dropped: AtomicU64,
+}
+
+// === impl Lost ===
+
+impl Lost {
+    /// All of it, by name.
+    #[must_use]
+    pub fn each(&self) -> [(&'static str, u64); 3] {
+        let all = [("read", &self.reads), ("write", &self.writes), ("dropped", &self.dropped)];
+        all.map(|(name, count)| (name, count.load(Ordering::Relaxed)))
+    }
+}
+
+pub(super) fn one_more(count: &AtomicU64) {
+    count.fetch_add(1, Ordering::Relaxed);
+}
+
 // === impl Labels ===
 
 impl Labels {
@@ -72,7 +99,7 @@ impl Labels {
 
 impl Purge<'_> {
     /// Tells for each entry whether it goes; hashes its own label once.
-    pub(super) fn test(&self) -> impl Fn(&Key, Labels) -> bool + use<> {
+    pub(super) fn test(&self) -> impl Fn(&Key, Labels) -> bool + Clone + Send + use<> {
         let (all, key, tenant, model) = match self {
             Self::All => (true, None, None, None),
             Self::Key(key) => (false, Some(*key), None, None),

@@ -22,9 +22,9 @@ pub struct Cache {
     pub default: bool,
     /// How long an answer is served; `None` for ever.
     pub ttl: Option<Duration>,
-    /// All answers together, bytes; at least 1 MiB.
+    /// All answers together, bytes; at least 1 MiB. Nothing for a Redis, which has its own bound.
     pub size: u64,
-    /// The longest answer that is kept, bytes; at most [`Cache::size`].
+    /// The longest answer that is kept, bytes; at most [`Cache::size`], where that counts.
     pub answer: usize,
     /// Whether equal requests under way share one call to the host.
     pub coalesce: bool,

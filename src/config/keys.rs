@@ -21,6 +21,9 @@ const TIME: &str = "a length of time";
 const TIMES: &str = r#"a time like "30s", "10m" or "1h30m""#;
 const PAUSE: &str = "a length of time or \"off\"";
 const PAUSES: &str = r#"a time like "2s" or "15s", or "off""#;
+/// Where answers can be kept.
+pub(super) const STORES: &str =
+    r#""off", "memory", "lmdb" or a URL like "redis://:password@10.0.0.5:6379/0""#;
 const SIZE: &str = "a size";
 const SIZES: &str = r#"a size like "64KiB", "32MiB" or "10GiB", or a number of bytes"#;
 const NETS: &str = "a list of networks";
@@ -141,7 +144,7 @@ pub(super) const KEYS: &[Known] = &[
     key("key.cache_group", "a name", NAME),
 
     key("cache", "a table", "[cache] on a line of its own, its keys below it"),
-    key("cache.store", "a place to keep answers", r#""off" or "memory""#),
+    key("cache.store", "a place to keep answers", STORES),
     key("cache.routes", "a list of ends of paths", r#"ends like ["/chat/completions", "/embeddings"]"#),
     key("cache.default", "true or false", "true or false"),
     key("cache.ttl", PAUSE, r#"a time like "1h" or "1d", or "off""#),

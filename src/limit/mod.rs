@@ -14,12 +14,13 @@ use tokio::time::Instant;
 use keys::{Door, Place};
 use memory::{Admitted, Memory};
 use permit::{Reservation, Where};
-use redis::{Away, Redis, Verdict};
+use redis::{Redis, Verdict};
 use rules::Rules;
 use terms::{Booked, Ticks};
 use window::Change;
 
 use crate::config::{Key, LimitStore, Limits, OnStoreError};
+use crate::link::Away;
 
 mod crowd;
 mod denied;

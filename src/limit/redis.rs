@@ -13,23 +13,21 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use charge::{Item, Question};
-use link::Link;
-use scripts::{Scripts, word};
+use scripts::{Link, Scripts, word};
 
 use super::rules::{Limit, Plan, Rules};
 use super::who::Kind;
 use super::{Standing, What, Who};
 use crate::config::{Key, Strategy};
+use crate::link::{Away, spawn};
 use crate::secret::Secret;
 
 mod charge;
-mod link;
 mod scripts;
 #[cfg(test)]
 mod tests;
 
 pub(super) use charge::{Charge, Tokens};
-pub(super) use link::Away;
 
 /// The counters in Redis.
 #[derive(Debug)]
@@ -66,7 +64,8 @@ impl Redis {
         rules: &Rules,
         keys: &[Key],
     ) -> Result<Self, String> {
-        let link = Arc::new(Link::to(url, Scripts::default())?);
+        let what = format!("the limits in {}", url.origin());
+        let link = Arc::new(Link::to(url.expose(), what, Scripts::default())?);
         let keys = keys.iter().map(|key| (*key.name).into()).collect();
         let limits = rules.labels().to_vec();
         Ok(Self { link, strategy, limits, keys, deadline: DEADLINE })
@@ -86,7 +85,7 @@ impl Redis {
         if self.link.is_down() {
             return Err(Away);
         }
-        link::spawn(async move {
+        spawn(async move {
             // Nobody there: the verdict drops, and what it charged is given back.
             let _ = tell.send(question.ask().await);
         })?;

@@ -16,6 +16,7 @@ use crate::support::upstream::{Gate, Reply, Upstream};
 
 mod kept;
 mod killed;
+mod shared;
 mod tenants;
 
 /// A cache in memory for all who ask.

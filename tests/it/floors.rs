@@ -16,7 +16,7 @@ mod source;
 
 type Names = &'static [&'static str];
 
-const GROUND: Names = &["wire", "refusal", "metrics", "secret", "drain", "clock", "pyrepr"];
+const GROUND: Names = &["wire", "refusal", "metrics", "secret", "drain", "clock", "link", "pyrepr"];
 const CONFIG: Names = &["config"];
 const ROOMS: Names =
     &["user", "limit", "route", "retry", "provider", "pace", "pool", "cache", "chatlog"];

@@ -5,13 +5,10 @@ use std::time::Duration;
 use super::{store, value};
 use crate::config::findings::Findings;
 use crate::config::human::{OrOff, Time};
-use crate::config::{Cache, CacheStore, UnknownKeys, raw};
+use crate::config::{Cache, CacheStore, UnknownKeys, keys, raw};
 
 /// Less is no cache, bytes.
 const SMALLEST: u64 = 1 << 20;
-
-/// The stores that this version has.
-const SERVED: &str = "\"off\", \"memory\" or \"lmdb\"";
 
 pub(super) fn cache(
     raw: &raw::Cache,
@@ -29,7 +26,11 @@ pub(super) fn cache(
     let ttl = ttl("cache.ttl", raw.ttl, findings);
     let size = value::size("cache.size", raw.size, SMALLEST, findings);
     let answer = value::memory("cache.answer", raw.answer, findings);
-    value::at_least(("cache.size", raw.size), ("cache.answer", raw.answer), findings);
+    if !matches!(store, Some(CacheStore::Redis(_))) {
+        value::at_least(("cache.size", raw.size), ("cache.answer", raw.answer), findings);
+    } else if findings.written.has("cache.size") {
+        findings.notice("cache.size: does not bound a Redis, whose own maxmemory does");
+    }
     Some(Cache {
         store: store?,
         routes: routes?,
@@ -43,18 +44,13 @@ pub(super) fn cache(
 }
 
 fn store(raw: &raw::Cache, findings: &mut Findings<'_>) -> Option<CacheStore> {
-    let no_url = ("is neither \"off\", \"memory\", \"lmdb\" nor a URL", SERVED);
-    let store = match &*raw.store {
+    let no_url = ("is neither \"off\", \"memory\", \"lmdb\" nor a URL", keys::STORES);
+    Some(match &*raw.store {
         "off" => CacheStore::Off,
         "memory" => CacheStore::Memory,
         "lmdb" => CacheStore::Lmdb(raw.path.clone()),
         said => CacheStore::Redis(store::redis("cache.store", said, no_url, findings)?),
-    };
-    if matches!(store, CacheStore::Redis(_)) {
-        findings.fault("cache.store", "is not served by this version yet", SERVED);
-        return None;
-    }
-    Some(store)
+    })
 }
 
 fn routes(raw: &[String], findings: &mut Findings<'_>) -> Option<Vec<String>> {

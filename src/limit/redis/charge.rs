@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Verdict;
-use super::link::{Away, Link, spawn};
-use super::scripts::word;
+use super::scripts::{self, Link, word};
 use crate::config::Strategy;
 use crate::limit::rules::{Group, Kind, Limit};
 use crate::limit::terms::NEVER;
 use crate::limit::window::Change;
 use crate::limit::{Level, Standing, What};
+use crate::link::{Away, spawn};
 
 /// What is asked of Redis.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Question {
             let numbers = [limit.terms.amount, limit.terms.period / MICROSECOND, *cost];
             arguments.extend(numbers.map(|number| number.to_string()));
         }
-        let answer = self.link.admit(&self.names(), &arguments).await?;
+        let answer = scripts::admit(&self.link, &self.names(), &arguments).await?;
         self.read(&answer).ok_or(Away)
     }
 
@@ -86,7 +86,7 @@ impl Question {
             arguments.extend([period, more, less].map(|number| number.to_string()));
             arguments.push(item.booked.to_string());
         }
-        self.link.settle(&self.names(), &arguments).await
+        scripts::settle(&self.link, &self.names(), &arguments).await
     }
 
     fn names(&self) -> Vec<&str> {

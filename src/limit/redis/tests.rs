@@ -1,10 +1,6 @@
 //! Against a real Redis, which each test starts and ends: in a time of its own for the strategies,
 //! in real time for all else.
 
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
-
 use proptest::prelude::{ProptestConfig, prop, proptest};
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
@@ -13,56 +9,11 @@ use super::*;
 use crate::config::{LimitStore, Limits, OnStoreError, Rate};
 use crate::limit::tests::{ask, caller, key, rate, section};
 use crate::limit::{Ask, Denied, KeyId, Limiter, Permit};
+use crate::link::server::Server;
 
-/// A Redis of one test.
-struct Server {
-    child: Child,
-    port: u16,
-}
-
-impl Server {
-    fn start() -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        Self::start_at(port)
-    }
-
-    fn start_at(port: u16) -> Self {
-        let mut child = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port"])
-            .arg(port.to_string())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("redis-server is needed: apt-get install redis-server");
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let is_ready = |line: String| line.contains("Ready to accept connections");
-        assert!(lines.by_ref().map_while(Result::ok).any(is_ready), "redis-server ended");
-        // Whoever writes to a pipe that nobody reads would wait one day.
-        std::thread::spawn(move || lines.count());
-        Self { child, port }
-    }
-
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status();
-        assert!(status.unwrap().success());
-    }
-
-    fn url(&self) -> Secret {
-        Secret::new(format!("redis://127.0.0.1:{}/0", self.port))
-    }
-
-    fn limits(&self, strategy: Strategy, global: &[Rate]) -> Limits {
-        let store = LimitStore::Redis(self.url());
-        Limits { store, on_store_error: OnStoreError::Refuse, ..section(strategy, global) }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn limits(server: &Server, strategy: Strategy, global: &[Rate]) -> Limits {
+    let store = LimitStore::Redis(Secret::new(server.url()));
+    Limits { store, on_store_error: OnStoreError::Refuse, ..section(strategy, global) }
 }
 
 const STRATEGIES: [Strategy; 3] =
@@ -93,12 +44,12 @@ struct Timed {
 
 impl Timed {
     fn of(server: &Server, strategy: Strategy, global: &[Rate], keys: &[Key]) -> Self {
-        let mut limiter = patient(&server.limits(strategy, global), keys);
+        let mut limiter = patient(&limits(server, strategy, global), keys);
         let inner = Arc::get_mut(&mut limiter.0).unwrap();
         let scripts = Scripts::by("redis.call('LRANGE', 'clock', 0, 1)");
-        let link = Link::to(&server.url(), scripts).unwrap();
+        let link = Link::to(&server.url(), "the limits".to_owned(), scripts).unwrap();
         inner.redis.as_mut().unwrap().link = Arc::new(link);
-        let client = redis::Client::open(server.url().expose()).unwrap();
+        let client = redis::Client::open(server.url()).unwrap();
         let mut clock = client.get_connection().unwrap();
         redis::cmd("FLUSHALL").exec(&mut clock).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -124,7 +75,7 @@ impl Timed {
             permit.settle(tokens);
             tokio::task::yield_now().await;
             // One connection: what is asked behind it is answered behind it.
-            let _ = link(&self.limiter).settle(&[], &["fixed".into()]).await;
+            let _ = scripts::settle(link(&self.limiter), &[], &["fixed".into()]).await;
         });
     }
 }
@@ -244,7 +195,7 @@ async fn two_nodes_and_64_clients_never_have_one_too_many() {
             key(&[rate(1_000, 600)], &[rate(700, 600), rate(900, 6_000)], 0),
             Key { name: "bob".to_owned(), ..key(&[rate(100, 600)], &[], 0) },
         ];
-        let limits = server.limits(strategy, &[rate(900, 600)]);
+        let limits = limits(&server, strategy, &[rate(900, 600)]);
         let nodes = [(); 2].map(|()| patient(&limits, &keys));
         let mut clients = tokio::task::JoinSet::new();
         for number in 0..64 {
@@ -264,7 +215,7 @@ async fn two_nodes_and_64_clients_never_have_one_too_many() {
 async fn all_or_nothing_and_what_is_left() {
     let server = Server::start();
     let keys = [key(&[rate(5, 60)], &[rate(100, 60)], 1)];
-    let limiter = patient(&server.limits(Strategy::FixedWindow, &[]), &keys);
+    let limiter = patient(&limits(&server, Strategy::FixedWindow, &[]), &keys);
     let permit = limiter.admit(mine(60)).await.unwrap();
     let full = limiter.admit(mine(1)).await.unwrap_err();
     assert!(matches!(full.what, What::InFlight(_)), "{full:?}");
@@ -291,7 +242,7 @@ async fn left(limiter: &Limiter) -> (u64, u64) {
 async fn a_charge_of_which_nobody_heard_is_given_back() {
     let server = Server::start();
     let keys = [key(&[rate(5, 600)], &[rate(100, 600)], 0)];
-    let limiter = patient(&server.limits(Strategy::MovingWindow, &[]), &keys);
+    let limiter = patient(&limits(&server, Strategy::MovingWindow, &[]), &keys);
     drop(limiter.admit(mine(10)).await.unwrap());
     assert_eq!(left(&limiter).await, (4, 90), "whoever was let in is charged");
     let redis = limiter.0.redis.as_ref().unwrap();
@@ -307,12 +258,12 @@ async fn a_charge_of_which_nobody_heard_is_given_back() {
 async fn a_redis_that_dies_costs_nothing_and_is_used_again_when_it_is_back() {
     let server = Server::start();
     let keys = [key(&[rate(3, 600)], &[], 0)];
-    let refuse = patient(&server.limits(Strategy::FixedWindow, &[]), &keys);
-    let allow = server.limits(Strategy::FixedWindow, &[]);
+    let refuse = patient(&limits(&server, Strategy::FixedWindow, &[]), &keys);
+    let allow = limits(&server, Strategy::FixedWindow, &[]);
     let allow = Limits { on_store_error: OnStoreError::Allow, ..allow };
     let allow = patient(&allow, &keys);
     assert!(refuse.admit(mine(0)).await.is_ok() && allow.admit(mine(0)).await.is_ok());
-    let port = server.port;
+    let port = server.port();
     drop(server);
     for limiter in [&refuse, &allow] {
         while !link(limiter).is_down() {
@@ -328,9 +279,9 @@ async fn a_redis_that_dies_costs_nothing_and_is_used_again_when_it_is_back() {
         }
     }
     assert!(began.elapsed() < 100 * DEADLINE, "{:?} for 2,000 requests", began.elapsed());
-    let _server = Server::start_at(port);
+    let _server = Server::start_at(port, &[]);
     for limiter in [&refuse, &allow] {
-        link(limiter).is_up().await;
+        link(limiter).reached().await;
         assert!(limiter.admit(mine(0)).await.is_ok(), "an empty Redis");
     }
 }
@@ -339,10 +290,10 @@ async fn a_redis_that_dies_costs_nothing_and_is_used_again_when_it_is_back() {
 async fn a_redis_that_hangs_is_given_up_after_a_few_requests() {
     let server = Server::start();
     let keys = [key(&[rate(1_000, 600)], &[], 0)];
-    let limiter = Limiter::build(&server.limits(Strategy::FixedWindow, &[]), &keys).unwrap();
+    let limiter = Limiter::build(&limits(&server, Strategy::FixedWindow, &[]), &keys).unwrap();
     // A first request may be too early on a slow machine; it begins to connect in any case.
     drop(limiter.admit(mine(0)).await);
-    link(&limiter).is_up().await;
+    link(&limiter).reached().await;
     server.signal("-STOP");
     let began = Instant::now();
     for _ in 0..500 {
@@ -352,7 +303,7 @@ async fn a_redis_that_hangs_is_given_up_after_a_few_requests() {
     assert!(link(&limiter).is_down());
     server.signal("-CONT");
     while limiter.admit(mine(0)).await.is_err() {
-        link(&limiter).is_up().await;
+        link(&limiter).reached().await;
     }
 }
 
@@ -360,7 +311,7 @@ async fn a_redis_that_hangs_is_given_up_after_a_few_requests() {
 async fn a_debt_that_redis_cannot_be_told_counts_here() {
     let server = Server::start();
     let keys = [key(&[], &[rate(100, 600)], 0)];
-    let limits = server.limits(Strategy::MovingWindow, &[]);
+    let limits = limits(&server, Strategy::MovingWindow, &[]);
     let limits = Limits { on_store_error: OnStoreError::Allow, ..limits };
     let limiter = patient(&limits, &keys);
     let mut permit = limiter.admit(mine(10)).await.unwrap();

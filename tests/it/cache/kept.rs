@@ -208,7 +208,7 @@ async fn without_coalescing_there_is_a_cache_all_the_same() {
     assert_eq!(up.ledger().len(), 1);
 }
 
-async fn purged(house: &House, what: &str) -> (u16, String) {
+pub(super) async fn purged(house: &House, what: &str) -> (u16, String) {
     let path = format!("/cache/purge?{what}");
     let answer = Client::h1(house.admin()).await.ask(post(&path, &json!({}))).await;
     (answer.status, answer.text().to_owned())
@@ -244,6 +244,7 @@ async fn an_operator_can_make_it_forget() {
     assert_eq!((&status["cache"]["on"], &status["cache"]["entries"]), (&json!(true), &json!(2)));
     let told = house.admin_text("/metrics").await;
     assert!(told.contains("aifd_cache_entries 2"), "{told}");
+    assert!(told.contains("aifd_cache_store_errors_total{what=\"read\"} 0"), "{told}");
     let misses = format!("aifd_cache_requests_total{{result=\"miss\"}} {}", up.ledger().len());
     assert!(told.contains(&misses), "{misses}: {told}");
 }
