@@ -22,7 +22,8 @@ pub(super) struct Keys {
     keys: Vec<Secret>,
     /// The place among the turns of each level that some key names.
     levels: BTreeMap<u32, usize>,
-    state: Mutex<State>,
+    turns: Arc<Mutex<Vec<Turns>>>,
+    rests: Mutex<Rests>,
 }
 
 /// A key, lent to one request.
@@ -52,12 +53,9 @@ pub(super) enum NoKey {
     AllRest { why: Why, left: Duration },
 }
 
+/// Until when each key rests, and why.
 #[derive(Debug)]
-struct State {
-    rests: Vec<Option<(Instant, Why)>>,
-    /// Those of the levels that no key names come last.
-    turns: Vec<Turns>,
-}
+struct Rests(Vec<Option<(Instant, Why)>>);
 
 /// Who takes turns at one level.
 #[derive(Debug)]
@@ -78,10 +76,23 @@ impl Keys {
             *place = turns.len();
             turns.push(Turns::of(keys, |key| key.is_for(*level)));
         }
+        // Those of the levels that no key names come last.
         turns.push(Turns::of(keys, |key| key.levels.is_none()));
-        let state = Mutex::new(State { rests: vec![None; keys.len()], turns });
+        let turns = Arc::new(Mutex::new(turns));
+        let rests = Mutex::new(Rests(vec![None; keys.len()]));
         let keys = keys.iter().map(|key| key.secret.clone()).collect();
-        Arc::new(Self { keys, levels, state })
+        Arc::new(Self { keys, levels, turns, rests })
+    }
+
+    /// The same keys for another upstream: their turns go on there, but one that is refused here
+    /// may be welcome there.
+    pub(super) fn elsewhere(&self) -> Arc<Self> {
+        Arc::new(Self {
+            keys: self.keys.clone(),
+            levels: self.levels.clone(),
+            turns: Arc::clone(&self.turns),
+            rests: Mutex::new(Rests(vec![None; self.keys.len()])),
+        })
     }
 
     pub(super) fn count(&self) -> usize {
@@ -91,31 +102,31 @@ impl Keys {
     /// How many of them rest now.
     pub(super) fn resting(&self) -> usize {
         let now = Instant::now();
-        let state = self.state.lock();
-        (0..self.keys.len()).filter(|&at| state.rests(at, now).is_some()).count()
+        let rests = self.rests.lock();
+        (0..self.keys.len()).filter(|&at| rests.of(at, now).is_some()).count()
     }
 
     /// How many are for a level, and how many of those are awake.
     pub(super) fn of_level(&self, level: u32) -> (usize, usize) {
         let now = Instant::now();
-        let state = self.state.lock();
-        let keys = &state.turns[self.place(level)].keys;
-        let awake = keys.iter().filter(|(at, _)| state.rests(*at, now).is_none());
+        let (turns, rests) = (self.turns.lock(), self.rests.lock());
+        let keys = &turns[self.place(level)].keys;
+        let awake = keys.iter().filter(|(at, _)| rests.of(*at, now).is_none());
         (keys.len(), awake.count())
     }
 
     /// Whether there is a key to be had, or none is needed.
     pub(super) fn check(&self, level: u32) -> Result<(), NoKey> {
-        self.state.lock().next(self.place(level), Instant::now()).map(|_| ())
+        let turns = self.turns.lock();
+        self.rests.lock().next(&turns[self.place(level)], Instant::now()).map(|_| ())
     }
 
     /// The key of a level that it did not use for the longest time; `None` when the upstream has no
     /// keys at all.
     pub(super) fn lend(self: &Arc<Self>, level: u32) -> Result<Option<Lease>, NoKey> {
-        let place = self.place(level);
-        let mut state = self.state.lock();
-        let Some(turn) = state.next(place, Instant::now())? else { return Ok(None) };
-        let turns = &mut state.turns[place];
+        let mut turns = self.turns.lock();
+        let turns = &mut turns[self.place(level)];
+        let Some(turn) = self.rests.lock().next(turns, Instant::now())? else { return Ok(None) };
         turns.uses += 1;
         let (at, last) = &mut turns.keys[turn];
         *last = turns.uses;
@@ -127,26 +138,26 @@ impl Keys {
     }
 }
 
-// === impl State ===
+// === impl Rests ===
 
-impl State {
+impl Rests {
     /// Whose turn it is.
-    fn next(&self, place: usize, now: Instant) -> Result<Option<usize>, NoKey> {
-        if self.rests.is_empty() {
+    fn next(&self, turns: &Turns, now: Instant) -> Result<Option<usize>, NoKey> {
+        if self.0.is_empty() {
             return Ok(None);
         }
-        let keys = &self.turns[place].keys;
-        let awake = keys.iter().enumerate().filter(|(_, (at, _))| self.rests(*at, now).is_none());
+        let keys = &turns.keys;
+        let awake = keys.iter().enumerate().filter(|(_, (at, _))| self.of(*at, now).is_none());
         if let Some((turn, _)) = awake.min_by_key(|(_, (_, last))| *last) {
             return Ok(Some(turn));
         }
-        let rests = keys.iter().filter_map(|(at, _)| self.rests(*at, now));
+        let rests = keys.iter().filter_map(|(at, _)| self.of(*at, now));
         let first = rests.min_by_key(|rest| rest.0);
         Err(first.map_or(NoKey::ForLevel, |(until, why)| NoKey::AllRest { why, left: until - now }))
     }
 
-    fn rests(&self, at: usize, now: Instant) -> Option<(Instant, Why)> {
-        self.rests[at].filter(|(until, _)| *until > now)
+    fn of(&self, at: usize, now: Instant) -> Option<(Instant, Why)> {
+        self.0[at].filter(|(until, _)| *until > now)
     }
 }
 
@@ -171,19 +182,19 @@ impl Lease {
     /// Whether it rests now.
     #[must_use]
     pub fn rests(&self) -> bool {
-        self.keys.state.lock().rests(self.at, Instant::now()).is_some()
+        self.keys.rests.lock().of(self.at, Instant::now()).is_some()
     }
 
     /// Nobody gets this key for so long. A longer rest that is under way goes on.
     pub fn rest(&self, time: Duration, why: Why) {
         let (now, time) = (Instant::now(), time.min(LONGEST));
-        let mut state = self.keys.state.lock();
-        let before = state.rests(self.at, now);
+        let mut rests = self.keys.rests.lock();
+        let before = rests.of(self.at, now);
         if before.is_some_and(|(until, _)| until >= now + time) {
             return;
         }
-        state.rests[self.at] = Some((now + time, why));
-        drop(state);
+        rests.0[self.at] = Some((now + time, why));
+        drop(rests);
         // A hundred requests may bring the same news.
         if before.is_none_or(|(_, known)| known != why) {
             let level = if why == Why::Busy { log::Level::Info } else { log::Level::Warn };
@@ -244,6 +255,16 @@ mod tests {
 
     fn next_of(keys: &Arc<Keys>, level: u32) -> String {
         keys.lend(level).unwrap().unwrap().secret().expose().to_owned()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn turns_go_on_at_another_upstream_and_rests_do_not() {
+        let one = keys(&["a", "b", "c"]);
+        let other = one.elsewhere();
+        assert_eq!([next(&one), next(&other), next(&one), next(&other)], ["a", "b", "c", "a"]);
+        one.lend(0).unwrap().unwrap().rest(Duration::from_secs(60), Why::Refused);
+        assert_eq!((one.resting(), other.resting()), (1, 0));
+        assert_eq!([next(&one), next(&one), next(&other)], ["c", "a", "b"]);
     }
 
     #[test]

@@ -109,9 +109,25 @@ pub enum NoHost {
 // === impl Upstream ===
 
 impl Upstream {
-    /// Takes one `[[upstream]]`.
+    /// Takes all `[[upstream]]`s. Those with the same keys take turns together: a key is an account
+    /// with limits of its own, wherever it is used.
     #[must_use]
-    pub fn build(section: &config::Upstream) -> Self {
+    pub fn build_all(sections: &[config::Upstream]) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::with_capacity(sections.len());
+        for section in sections {
+            let same = sections.iter().zip(&all).find(|(other, _)| other.keys == section.keys);
+            let keys = same.map_or_else(|| Keys::of(&section.keys), |(_, it)| it.keys.elsewhere());
+            all.push(Self::with(section, keys));
+        }
+        all
+    }
+
+    #[cfg(test)]
+    pub(crate) fn build(section: &config::Upstream) -> Self {
+        Self::with(section, Keys::of(&section.keys))
+    }
+
+    fn with(section: &config::Upstream, keys: Arc<Keys>) -> Self {
         let slots = Slots::of(section);
         let patience = section.timeouts.connect;
         // One for all hosts: it is the same proxy, looked up once.
@@ -122,13 +138,13 @@ impl Upstream {
             name: section.name.clone(),
             timeouts: section.timeouts,
             hosts: (0..section.hosts.len()).map(host).collect(),
-            keys: Keys::of(&section.keys),
+            keys,
             slots,
         }
     }
 
-    /// A host that was not tried yet, its address, and a key for callers of this level. Waits in the queue while all of them
-    /// are full; whoever drops the future leaves the queue at once.
+    /// A host that was not tried yet, its address, and a key for callers of this level. Waits in the
+    /// queue while all of them are full; whoever drops the future leaves the queue at once.
     ///
     /// # Errors
     /// [`NoHost`] says why there is none.

@@ -80,7 +80,7 @@ impl House {
         let chat_log = open_log(&config.chat_log)?;
         let shelf = Shelf::open(&config.cache)?.map(Arc::new);
         let users = Arc::new(Users::build(&config.keys));
-        let upstreams: Arc<[Upstream]> = config.upstreams.iter().map(Upstream::build).collect();
+        let upstreams: Arc<[Upstream]> = Upstream::build_all(&config.upstreams).into();
         let limiter = Limiter::build(&config.limits, &config.keys).context("limits.store")?;
         let rooms = Rooms {
             server: config.server.clone(),
