@@ -68,6 +68,5 @@ pub(super) async fn purge(
 fn label(admin: &Admin, name: &str) -> Result<String, Refused> {
     let user = admin.users.each().find(|user| user.name == name);
     let user = user.ok_or((StatusCode::NOT_FOUND, "there is no key of this name\n"))?;
-    let tenant = user.cache_group.as_deref().map_or(Tenant::Key(&user.name), Tenant::Group);
-    Ok(tenant.label())
+    Ok(Tenant::of_key(&user.name, user.cache_group.as_deref()).label())
 }

@@ -29,6 +29,10 @@ pub enum Tenant<'a> {
     Group(&'a str),
     /// One key that is in no group, by its name.
     Key(&'a str),
+    /// Whoever brings these credentials, which only its host knows.
+    Stranger(&'a str),
+    /// All who are lent a key of the upstream.
+    Lent,
 }
 
 /// A request, as far as it decides on its answer.
@@ -161,13 +165,21 @@ impl Api {
 
 // === impl Tenant ===
 
-impl Tenant<'_> {
+impl<'a> Tenant<'a> {
+    /// Of a forward key.
+    #[must_use]
+    pub fn of_key(name: &'a str, group: Option<&'a str>) -> Self {
+        group.map_or(Self::Key(name), Self::Group)
+    }
+
     /// A name for it that no other tenant has, for stores and for purging: `key:alice`.
     #[must_use]
     pub fn label(&self) -> String {
         match self {
             Self::Group(name) => format!("group:{name}"),
             Self::Key(name) => format!("key:{name}"),
+            Self::Stranger(digest) => format!("stranger:{digest}"),
+            Self::Lent => "lent".to_owned(),
         }
     }
 }
@@ -180,11 +192,13 @@ impl Key {
     #[must_use]
     pub fn of(asked: &Asked<'_>) -> Option<Self> {
         let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
-        let (shared, name) = match asked.tenant {
-            Tenant::Group(name) => (1, name),
+        let (kind, name) = match asked.tenant {
             Tenant::Key(name) => (0, name),
+            Tenant::Group(name) => (1, name),
+            Tenant::Stranger(digest) => (2, digest),
+            Tenant::Lent => (3, ""),
         };
-        hasher.update(&[asked.api.tag(), shared]);
+        hasher.update(&[asked.api.tag(), kind]);
         for text in [name, asked.route, asked.upstream, asked.path] {
             hasher.update(&(text.len() as u64).to_le_bytes());
             hasher.update(text.as_bytes());

@@ -42,7 +42,7 @@ pub(super) fn check(raw: &Raw, findings: &mut Findings<'_>) -> Option<Config> {
     if let (Some(upstreams), Some(keys)) = (&upstreams, &keys) {
         upstream::leveled(upstreams, keys, findings);
     }
-    let cache = cache::cache(&raw.cache, raw.access.unknown_keys, findings);
+    let cache = cache::cache(&raw.cache, findings);
     let chat_log = chat_log::chat_log(&raw.chat_log, findings);
     let (cache, routes) = (cache?, routes?);
     let chat_log = chat_log?.beside(&cache, &routes);

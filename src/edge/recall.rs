@@ -9,14 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::Method;
-use http::header::{CACHE_CONTROL, HeaderMap};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap};
 use pingora::Result;
 use pingora::proxy::Session;
 
 use self::follow::{Followed, Following};
 use self::source::Source;
 use super::Edge;
-use super::ctx::Ctx;
+use super::admit::{API_KEY, X_API_KEY};
+use super::ctx::{Caller, Ctx};
 use crate::cache::{Api, Asked, Key, Shelf, Tenant};
 use crate::config::Kind;
 
@@ -63,7 +64,7 @@ impl Edge {
     pub(super) fn wanted(&self, session: &Session, ctx: &Ctx) -> Option<Wanted> {
         let rules = &self.shelf.as_ref()?.rules;
         let request = session.req_header();
-        let (aim, user) = (ctx.aim.as_ref()?, ctx.caller.user.as_deref()?);
+        let aim = ctx.aim.as_ref()?;
         let body = ctx.heard.body.as_ref().filter(|body| body.len() <= BODY_MOST)?;
         let path = aim.rest.split('?').next().unwrap_or_default();
         let control = control(&request.headers);
@@ -75,7 +76,17 @@ impl Edge {
         {
             return None;
         }
-        let tenant = user.cache_group.as_deref().map_or(Tenant::Key(&user.name), Tenant::Group);
+        let digest;
+        let tenant = match &ctx.caller {
+            Caller { user: Some(user), .. } => {
+                Tenant::of_key(&user.name, user.cache_group.as_deref())
+            }
+            Caller { lent: true, .. } => Tenant::Lent,
+            _ => {
+                digest = credentials_digest(&request.headers);
+                Tenant::Stranger(&digest)
+            }
+        };
         let api = Api::of_path(&aim.rest);
         let upstream = &self.upstreams[aim.upstream].name;
         let key =
@@ -152,6 +163,19 @@ fn count(shelf: &Shelf, source: &Source) {
         _ => &served.misses,
     };
     counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// What stands for all that a host could know a caller by.
+fn credentials_digest(headers: &HeaderMap) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key("aifd answer cache, credentials 1");
+    for name in [AUTHORIZATION, X_API_KEY, API_KEY] {
+        for value in headers.get_all(&name) {
+            hasher.update(&(value.len() as u64).to_le_bytes()).update(value.as_bytes());
+        }
+        // Where the next header begins.
+        hasher.update(&u64::MAX.to_le_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
 }
 
 fn control(headers: &HeaderMap) -> Control {

@@ -5,23 +5,19 @@ use std::time::Duration;
 use super::{store, value};
 use crate::config::findings::Findings;
 use crate::config::human::{OrOff, Time};
-use crate::config::{Cache, CacheStore, UnknownKeys, keys, raw};
+use crate::config::{Cache, CacheStore, keys, raw};
 
 /// Less is no cache, bytes.
 const SMALLEST: u64 = 1 << 20;
 
-pub(super) fn cache(
-    raw: &raw::Cache,
-    unknown: UnknownKeys,
-    findings: &mut Findings<'_>,
-) -> Option<Cache> {
+pub(super) fn cache(raw: &raw::Cache, findings: &mut Findings<'_>) -> Option<Cache> {
     if raw.path.as_os_str().is_empty() {
         findings.fault("cache.path", "is empty", "the path of a folder, like \"cache\"");
     }
     let store = store(raw, findings);
     let routes = routes(&raw.routes, findings);
-    if store.as_ref().is_some_and(|store| *store != CacheStore::Off) {
-        in_vain(raw, unknown, findings);
+    if raw.routes.is_empty() && store.as_ref().is_some_and(|store| *store != CacheStore::Off) {
+        findings.notice("cache.routes: empty, so nothing is cached");
     }
     let ttl = ttl("cache.ttl", raw.ttl, findings);
     let size = value::size("cache.size", raw.size, SMALLEST, findings);
@@ -82,16 +78,4 @@ fn ttl(key: &str, OrOff(said): OrOff, findings: &mut Findings<'_>) -> Option<Opt
         return None;
     }
     value::grace(key, Time(said), findings).map(Some)
-}
-
-/// Tells of a cache that keeps less than it seems to.
-fn in_vain(raw: &raw::Cache, unknown: UnknownKeys, findings: &mut Findings<'_>) {
-    if raw.routes.is_empty() {
-        findings.notice("cache.routes: empty, so nothing is cached");
-    }
-    if raw.default && unknown == UnknownKeys::Pass {
-        let what = "cache.default: who has no known key is never cached, and \
-            access.unknown_keys = \"pass\" lets them in";
-        findings.notice(what);
-    }
 }

@@ -206,12 +206,11 @@ fn all_forward_keys_share_what_is_kept() {
     assert!(config.cache.default);
     // A server of theirs is none of ours, and is told.
     assert_eq!(config.cache.store, CacheStore::Lmdb("./CACHE_AIFD".into()));
-    for name in ["CACHE_CHAT_COMPLETION: ", "CACHE_BACKEND: ROCKSDB is", "CACHE_ROOT_PATH_OR_URL: "]
-    {
+    for name in ["CACHE_BACKEND: ROCKSDB is", "CACHE_ROOT_PATH_OR_URL: "] {
         let told = config.notices.iter().filter(|notice| notice.starts_with(name)).count();
         assert_eq!(told, 1, "{name} in {:?}", config.notices);
     }
-    assert_eq!(config.notices.len(), 3, "{:?}", config.notices);
+    assert_eq!(config.notices.len(), 2, "{:?}", config.notices);
 }
 
 /// The rules as `path@level requests ~ pace`.

@@ -93,16 +93,6 @@ fn cache(forward: &Forward, words: &mut Words<'_, '_, '_>) {
     if !cache.is_on() {
         return;
     }
-    let names = ["CACHE_OPENAI", "CACHE_CHAT_COMPLETION", "CACHE_EMBEDDING"];
-    let given = |name: &&str| words.get(name).is_some();
-    let name = names.into_iter().find(given).unwrap_or(names[0]);
-    let text = match forward.forward_keys.is_empty() {
-        true => "answers are kept for forward keys alone, and there is none: nothing is cached",
-        false => {
-            "answers are kept for those who bring a forward key; others are passed on, never cached"
-        }
-    };
-    say(words, name, text);
     let backend = &cache.backend;
     if !cache.is_memory() && !backend.eq_ignore_ascii_case("LMDB") {
         let text = format!("{backend} is served by LMDB, in a folder of its own");

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use http::{HeaderName, Request};
 use tokio::task::JoinSet;
 
-use super::{ON, said};
+use super::{ON, said, told};
 use crate::support::client::Client;
 use crate::support::house::{Conf, House};
 use crate::support::openai::{chat_answer, chat_stream};
@@ -130,4 +130,47 @@ async fn two_tenants_never_share_an_answer() {
     let asked: HashSet<_> = whose.values().flatten().collect();
     assert_eq!(whose.len(), asked.len(), "seed {seed}");
     assert_eq!(up.ledger().len(), asked.len(), "seed {seed}");
+}
+
+#[tokio::test]
+async fn whoever_brings_a_hosts_key_has_a_cache_of_its_own() {
+    let up = unique().await;
+    let conf = Conf::to(&up).with(ON).with("access.unknown_keys = \"pass\"");
+    let house = House::start(conf).await;
+    let (mut client, mut heard) = (house.client().await, Vec::new());
+    let credentials = [
+        ("authorization", "Bearer sk-one"),
+        ("authorization", "Bearer sk-two"),
+        ("x-api-key", "Bearer sk-one"),
+        ("authorization", "Basic sk-one"),
+        ("x-nothing", ""),
+    ];
+    for (name, value) in credentials.into_iter().chain(credentials) {
+        let body = "{\"model\":\"m\",\"messages\":[]}";
+        let request = Request::post("/v1/chat/completions").header(name, value);
+        let answer = client.ask(request.body(body.into()).unwrap()).await;
+        heard.push((told(&answer).to_owned(), said(&answer)));
+    }
+    let (first, again) = heard.split_at(credentials.len());
+    for ((one, said), (other, repeated)) in first.iter().zip(again) {
+        assert_eq!((one.as_str(), other.as_str(), said), ("miss", "hit", repeated));
+    }
+    assert_eq!(first.iter().collect::<HashSet<_>>().len(), credentials.len());
+}
+
+#[tokio::test]
+async fn all_who_are_lent_a_key_share() {
+    let up = unique().await;
+    let conf = Conf::to(&up).with(ON).with("access.unknown_keys = \"lend\"");
+    let house = House::start(conf).await;
+    let mut client = house.client().await;
+    for (value, expected) in [("Bearer sk-one", "miss"), ("Bearer sk-two", "hit"), ("", "hit")] {
+        let body = "{\"model\":\"m\",\"messages\":[]}";
+        let request = Request::post("/v1/chat/completions").header("authorization", value);
+        let answer = client.ask(request.body(body.into()).unwrap()).await;
+        assert_eq!((told(&answer), said(&answer).as_str()), (expected, "answer 0"));
+    }
+    // A forward key is somebody of its own.
+    let mine = house.ask(super::ask(false)).await;
+    assert_eq!(told(&mine), "miss");
 }
