@@ -134,7 +134,11 @@ impl Edge {
     /// What an answer says of its host, and of the key it was asked with.
     fn tell_pool(&self, ctx: &mut Ctx, status: StatusCode, asked: Option<Duration>) {
         let several_keys = self.has_spare_keys(ctx);
+        let others_awake = self.keys_of(ctx).1 > 1;
         let attempts = &mut ctx.attempts;
+        if let Some(key) = attempts.key.as_ref().filter(|_| status.is_success()) {
+            key.served();
+        }
         let first_byte = attempts.begun.map(|begun| begun.elapsed()).unwrap_or_default();
         let outcome = match (status, &attempts.key) {
             // The only one is asked for again: what the host says of it is better than what we could.
@@ -142,9 +146,9 @@ impl Edge {
                 key.rest(Why::Refused.usual(), Why::Refused);
                 Outcome::Good { first_byte }
             }
-            // It may mean this one model; another key will tell.
-            (StatusCode::FORBIDDEN, Some(key)) if several_keys => {
-                key.rest(Why::Refused.usual(), Why::Refused);
+            // It may mean this one model, and whoever asks for it must not take all keys away.
+            (StatusCode::FORBIDDEN, Some(key)) if others_awake => {
+                key.barred();
                 Outcome::Good { first_byte }
             }
             (StatusCode::TOO_MANY_REQUESTS, Some(key)) if several_keys => {
@@ -210,9 +214,13 @@ impl Edge {
 
     /// Whether the attempt's key is one of several.
     fn has_spare_keys(&self, ctx: &Ctx) -> bool {
-        let of = |aim: &Aim| self.upstreams[aim.upstream].keys_of(ctx.caller.level()).0;
-        let keys = ctx.aim.as_ref().map_or(0, of);
-        ctx.attempts.key.is_some() && keys > 1
+        ctx.attempts.key.is_some() && self.keys_of(ctx).0 > 1
+    }
+
+    /// How many keys there are for this caller, and how many of those are awake.
+    fn keys_of(&self, ctx: &Ctx) -> (usize, usize) {
+        let of = |aim: &Aim| self.upstreams[aim.upstream].keys_of(ctx.caller.level());
+        ctx.aim.as_ref().map_or((0, 0), of)
     }
 
     /// An answer begins that the tap may have to throw away.

@@ -194,7 +194,9 @@ fn refusal(none: NoHost, upstream: &str) -> Refusal {
             Refusal::quota(upstream, retry_after)
         }
         NoHost::NoKeyFor { level } => Refusal::no_key_for(upstream, level),
-        NoHost::KeysResting { why: Why::Refused, .. } => Refusal::key_refused(upstream),
+        NoHost::KeysResting { why: Why::Refused | Why::Barred, .. } => {
+            Refusal::key_refused(upstream)
+        }
     }
 }
 

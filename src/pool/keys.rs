@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -16,6 +17,9 @@ use super::health::LONGEST;
 use crate::config::UpstreamKey;
 use crate::secret::Secret;
 
+/// So many answers of 403 in a row make a key rest.
+const STRIKES: u32 = 3;
+
 /// All keys of one upstream.
 #[derive(Debug)]
 pub(super) struct Keys {
@@ -24,6 +28,8 @@ pub(super) struct Keys {
     levels: BTreeMap<u32, usize>,
     turns: Arc<Mutex<Vec<Turns>>>,
     rests: Mutex<Rests>,
+    /// Of each key, how often in a row it was forbidden what it was asked for.
+    strikes: Vec<AtomicU32>,
 }
 
 /// A key, lent to one request.
@@ -36,8 +42,10 @@ pub struct Lease {
 /// Why a key rests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
-    /// The upstream does not accept it (401, 403).
+    /// The upstream does not accept it (401).
     Refused,
+    /// The upstream forbids it what it is asked for (403), again and again.
+    Barred,
     /// It was used too often (429).
     Busy,
     /// What it may spend is spent (`insufficient_quota`).
@@ -79,20 +87,24 @@ impl Keys {
         // Those of the levels that no key names come last.
         turns.push(Turns::of(keys, |key| key.levels.is_none()));
         let turns = Arc::new(Mutex::new(turns));
-        let rests = Mutex::new(Rests(vec![None; keys.len()]));
         let keys = keys.iter().map(|key| key.secret.clone()).collect();
-        Arc::new(Self { keys, levels, turns, rests })
+        Arc::new(Self::awake(keys, levels, turns))
     }
 
     /// The same keys for another upstream: their turns go on there, but one that is refused here
     /// may be welcome there.
     pub(super) fn elsewhere(&self) -> Arc<Self> {
-        Arc::new(Self {
-            keys: self.keys.clone(),
-            levels: self.levels.clone(),
-            turns: Arc::clone(&self.turns),
-            rests: Mutex::new(Rests(vec![None; self.keys.len()])),
-        })
+        Arc::new(Self::awake(self.keys.clone(), self.levels.clone(), Arc::clone(&self.turns)))
+    }
+
+    fn awake(
+        keys: Vec<Secret>,
+        levels: BTreeMap<u32, usize>,
+        turns: Arc<Mutex<Vec<Turns>>>,
+    ) -> Self {
+        let rests = Mutex::new(Rests(vec![None; keys.len()]));
+        let strikes = keys.iter().map(|_| AtomicU32::new(0)).collect();
+        Self { keys, levels, turns, rests, strikes }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -185,6 +197,24 @@ impl Lease {
         self.keys.rests.lock().of(self.at, Instant::now()).is_some()
     }
 
+    /// It was good for what it was asked for.
+    pub fn served(&self) {
+        let strikes = &self.keys.strikes[self.at];
+        if strikes.load(Ordering::Relaxed) > 0 {
+            strikes.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// It was forbidden what it was asked for. That may be the caller's doing, so it takes several in
+    /// a row before the key rests.
+    pub fn barred(&self) {
+        let strikes = &self.keys.strikes[self.at];
+        if strikes.fetch_add(1, Ordering::Relaxed) + 1 >= STRIKES {
+            strikes.store(0, Ordering::Relaxed);
+            self.rest(Why::Barred.usual(), Why::Barred);
+        }
+    }
+
     /// Nobody gets this key for so long. A longer rest that is under way goes on.
     pub fn rest(&self, time: Duration, why: Why) {
         let (now, time) = (Instant::now(), time.min(LONGEST));
@@ -213,6 +243,7 @@ impl Why {
     pub const fn usual(self) -> Duration {
         match self {
             Self::Refused => Duration::from_secs(10 * 60),
+            Self::Barred => Duration::from_secs(60),
             Self::Busy => Duration::from_secs(5),
             Self::Quota => Duration::from_secs(60 * 60),
         }
@@ -223,6 +254,7 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Refused => "the upstream does not accept it",
+            Self::Barred => "the upstream forbids it what it is asked for",
             Self::Busy => "it was used too often",
             Self::Quota => "its quota is spent",
         })
@@ -230,134 +262,4 @@ impl fmt::Display for Why {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn keys(names: &[&str]) -> Arc<Keys> {
-        leveled(&names.iter().map(|name| (*name, None)).collect::<Vec<_>>())
-    }
-
-    fn leveled(keys: &[(&str, Option<&[u32]>)]) -> Arc<Keys> {
-        let key = |(name, levels): &(&str, Option<&[u32]>)| UpstreamKey {
-            secret: Secret::new(*name),
-            levels: levels.map(<[u32]>::to_vec),
-        };
-        Keys::of(&keys.iter().map(key).collect::<Vec<_>>())
-    }
-
-    fn next(keys: &Arc<Keys>) -> String {
-        next_of(keys, 0)
-    }
-
-    fn next_of(keys: &Arc<Keys>, level: u32) -> String {
-        keys.lend(level).unwrap().unwrap().secret().expose().to_owned()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn turns_go_on_at_another_upstream_and_rests_do_not() {
-        let one = keys(&["a", "b", "c"]);
-        let other = one.elsewhere();
-        assert_eq!([next(&one), next(&other), next(&one), next(&other)], ["a", "b", "c", "a"]);
-        one.lend(0).unwrap().unwrap().rest(Duration::from_secs(60), Why::Refused);
-        assert_eq!((one.resting(), other.resting()), (1, 0));
-        assert_eq!([next(&one), next(&one), next(&other)], ["c", "a", "b"]);
-    }
-
-    #[test]
-    fn each_level_has_turns_of_its_own() {
-        let keys = leveled(&[
-            ("a", Some(&[0, 1])),
-            ("b", Some(&[1])),
-            ("c", Some(&[2])),
-            ("d", Some(&[0])),
-            ("e", None),
-        ]);
-        let mut said = Vec::new();
-        for level in [1, 0, 1, 2, 7, 0, 1, 2, 1, 0, 7, 0] {
-            said.push(format!("{level}{}", next_of(&keys, level)));
-        }
-        let expected = ["1a", "0a", "1b", "2c", "7e", "0d", "1e", "2e", "1a", "0e", "7e", "0a"];
-        assert_eq!(said, expected);
-        assert_eq!([0, 1, 2, 7].map(|level| keys.of_level(level).0), [3, 3, 2, 1]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_level_without_a_key_is_refused_and_a_rest_holds_for_all_levels() {
-        let keys = leveled(&[("a", Some(&[0, 1])), ("b", Some(&[1]))]);
-        assert_eq!(keys.check(2), Err(NoKey::ForLevel));
-        assert_eq!(keys.lend(2).unwrap_err(), NoKey::ForLevel);
-        keys.lend(0).unwrap().unwrap().rest(SECOND, Why::Busy);
-        let resting = NoKey::AllRest { why: Why::Busy, left: SECOND };
-        assert_eq!(keys.check(0), Err(resting));
-        assert_eq!([(); 3].map(|()| next_of(&keys, 1)), ["b", "b", "b"]);
-        assert_eq!(
-            (keys.of_level(0), keys.of_level(1), keys.of_level(2)),
-            ((1, 0), (2, 1), (0, 0))
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_rests_is_left_out_and_is_next_when_awake() {
-        let keys = keys(&["a", "b", "c"]);
-        assert_eq!([(); 4].map(|()| next(&keys)), ["a", "b", "c", "a"]);
-        let b = keys.lend(0).unwrap().unwrap();
-        b.rest(10 * SECOND, Why::Busy);
-        b.rest(SECOND, Why::Busy);
-        assert_eq!([(); 3].map(|()| next(&keys)), ["c", "a", "c"]);
-        assert_eq!(keys.resting(), 1);
-        tokio::time::advance(10 * SECOND).await;
-        assert_eq!([(); 3].map(|()| next(&keys)), ["b", "a", "c"]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn when_all_rest_the_reason_is_that_of_the_first_to_wake() {
-        let keys = keys(&["a", "b"]);
-        let leases = [(); 2].map(|()| keys.lend(0).unwrap().unwrap());
-        leases[0].rest(Why::Refused.usual(), Why::Refused);
-        assert_eq!(keys.check(0), Ok(()));
-        leases[1].rest(7 * SECOND, Why::Busy);
-        let expected = NoKey::AllRest { why: Why::Busy, left: 7 * SECOND };
-        assert_eq!(keys.check(0), Err(expected));
-        assert_eq!(keys.lend(0).unwrap_err(), expected);
-        leases[1].rest(Why::Quota.usual(), Why::Quota);
-        let refused = keys.check(0).unwrap_err();
-        assert!(matches!(refused, NoKey::AllRest { why: Why::Refused, .. }), "{refused:?}");
-    }
-
-    #[test]
-    fn without_keys_none_is_lent() {
-        assert!(keys(&[]).lend(0).unwrap().is_none());
-        assert!(!format!("{:?}", keys(&["sk-1"]).lend(0)).contains("sk-1"));
-    }
-
-    proptest! {
-        /// Nobody who rests is lent, and a key that does not rest is never refused.
-        #[test]
-        fn rests_are_kept(steps in proptest::collection::vec((0..3_usize, 0..5_u32), 1..40)) {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_time()
-                .start_paused(true)
-                .build()
-                .unwrap();
-            runtime.block_on(async {
-                let keys = keys(&["a", "b", "c"]);
-                let mut until = [Instant::now(); 3];
-                for (at, seconds) in steps {
-                    Lease { keys: Arc::clone(&keys), at }.rest(seconds * SECOND, Why::Busy);
-                    until[at] = until[at].max(Instant::now() + seconds * SECOND);
-                    let awake = until.iter().any(|until| *until <= Instant::now());
-                    match keys.lend(0) {
-                        Ok(lease) => prop_assert!(until[lease.unwrap().at] <= Instant::now()),
-                        Err(_) => prop_assert!(!awake),
-                    }
-                    tokio::time::advance(SECOND).await;
-                }
-                Ok(())
-            })?;
-        }
-    }
-}
+mod tests;

@@ -175,6 +175,25 @@ async fn a_clients_own_mistake_is_asked_once_and_ejects_nobody() {
 }
 
 #[tokio::test]
+async fn who_asks_for_what_is_forbidden_takes_no_keys_from_the_others() {
+    let up = Upstream::start(|seen| match seen.json()["model"] == "forbidden" {
+        true => Reply::json(403, &json!({"error": {"code": "model_not_found"}})),
+        false => Reply::json(200, &chat_answer("hello")),
+    })
+    .await;
+    let conf = format!(
+        "[[upstream]]\nname = \"keys\"\nhosts = [\"{}\"]\nkeys = [\"sk-a\", \"sk-b\", \"sk-c\"]\n\
+         [[route]]\nprefix = \"/keys\"\nupstream = \"keys\"\n[[route]]\nprefix = \"/\"\nupstream = \"up\"\n",
+        up.url()
+    );
+    let house = House::start(Conf::to(&up).table(&conf)).await;
+    for (model, status) in std::iter::repeat_n(("forbidden", 403), 20).chain([("m", 200)]) {
+        let answer = house.ask(post("/keys/v1/x", &chat(model, false, "hi"))).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_is_refused_or_limited_rests() {
     let up = Upstream::start(|seen| match seen.header("authorization") {
         Some("Bearer sk-limited") => {
@@ -192,13 +211,13 @@ async fn a_key_that_is_refused_or_limited_rests() {
     );
     let house = House::start(Conf::to(&up).table(&conf)).await;
     let mut statuses = Vec::new();
-    for _ in 0..7 {
+    for _ in 0..11 {
         statuses.push(house.ask(post("/keys/v1/x", &chat("m", false, "hi"))).await.status);
     }
-    // The limited key is never told of; the dead and the barred one cost one call each.
+    // The limited key is never told of; the dead one costs one call and the barred one three.
     assert_eq!(statuses.iter().filter(|status| **status == 401).count(), 1, "{statuses:?}");
-    assert_eq!(statuses.iter().filter(|status| **status == 403).count(), 1, "{statuses:?}");
-    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 5, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 403).count(), 3, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 7, "{statuses:?}");
     let status = house.status().await;
     let keys = status["upstreams"].as_array().unwrap().iter().find(|up| up["name"] == "keys");
     assert_eq!(keys.unwrap()["keys_resting"], 3);
