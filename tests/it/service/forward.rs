@@ -81,7 +81,8 @@ async fn the_rows_of_the_readme_stand_there_in_their_order() {
 
 #[tokio::test]
 async fn the_boxes_come_once_and_before_our_own_lines() {
-    let site = with_env("CACHE_OPENAI=true\nFORWARD_KEY_CONFIG={\"fk-one-key\": 0}\n");
+    let site =
+        with_env("CACHE_OPENAI=true\nLOG_GENERAL=true\nFORWARD_KEY_CONFIG={\"fk-one-key\": 0}\n");
     let mut process = site.serve(&["--port", "0", "--workers", "2"]).await;
     let banner = process.banner().await;
     assert_eq!(banner.matches("is ready to serve").count(), 1, "{banner}");
@@ -92,7 +93,7 @@ async fn the_boxes_come_once_and_before_our_own_lines() {
         assert!(own.contains(line), "no {line} in {own}");
     }
     assert!(!own.contains("  route "), "the boxes have said it: {own}");
-    process.err("a notice", |said| said.contains("CACHE_OPENAI: answers are kept")).await;
+    process.err("a notice", |said| said.contains("LOG_GENERAL: general routes")).await;
 }
 
 #[tokio::test]
