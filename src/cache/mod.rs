@@ -14,6 +14,8 @@ mod lmdb;
 mod memory;
 mod parts;
 mod redis;
+#[cfg(test)]
+mod samples;
 mod shelf;
 mod store;
 mod stream;

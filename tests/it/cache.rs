@@ -63,6 +63,16 @@ async fn under_way(house: &House, count: usize) {
     house.status_is("so many under way", |status| status["in_flight"] == count).await;
 }
 
+/// So many, one after the other.
+async fn all_asking(house: &House, count: usize) -> Vec<RawH1> {
+    let mut clients = Vec::new();
+    for nth in 1..=count {
+        clients.push(asking(house, true).await);
+        under_way(house, nth).await;
+    }
+    clients
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_equal_streams_are_one_call() {
     let gate = Gate::new();
@@ -136,11 +146,7 @@ async fn the_last_to_leave_frees_the_upstream() {
             Upstream::start(script).await
         };
         let house = house(&up).await;
-        let mut clients = Vec::new();
-        for nth in 1..=3 {
-            clients.push(asking(&house, true).await);
-            under_way(&house, nth).await;
-        }
+        let mut clients = all_asking(&house, 3).await;
         up.seen(1).await;
         if stepped_once {
             gate.step();
@@ -187,11 +193,7 @@ async fn an_upstream_that_dies_costs_followers_another_host_only() {
     let good = Upstream::start(|_: &_| Reply::sse(words(3))).await;
     let conf = Conf::to_hosts(&[&bad.url(), &good.url()]).with(ON);
     let house = House::start(conf).await;
-    let mut clients = Vec::new();
-    for nth in 1..=5 {
-        clients.push(asking(&house, true).await);
-        under_way(&house, nth).await;
-    }
+    let clients = all_asking(&house, 5).await;
     bad.seen(1).await;
     gate.open();
     for mut client in clients {
@@ -211,11 +213,7 @@ async fn followers_of_a_call_that_fails_begin_anew_once() {
         Upstream::start(move |_: &_| Reply::sse(words(3)).wait_for(&gate).reset_after(0)).await
     };
     let house = House::start(Conf::to(&up).with(ON).upstream("retry.attempts = 1")).await;
-    let mut clients = Vec::new();
-    for nth in 1..=4 {
-        clients.push(asking(&house, true).await);
-        under_way(&house, nth).await;
-    }
+    let clients = all_asking(&house, 4).await;
     up.seen(1).await;
     gate.open();
     for mut client in clients {
@@ -243,11 +241,7 @@ async fn followers_of_a_call_that_is_refused_for_now_ask_again_together() {
         };
         let conf = Conf::to(&up).with(ON).upstream("retry.attempts = 1\neject.after = 9");
         let house = House::start(conf).await;
-        let mut clients = Vec::new();
-        for nth in 1..=4 {
-            clients.push(asking(&house, true).await);
-            under_way(&house, nth).await;
-        }
+        let clients = all_asking(&house, 4).await;
         up.seen(1).await;
         gate.open();
         let mut statuses = Vec::new();
@@ -269,11 +263,7 @@ async fn a_stream_that_breaks_breaks_for_all_with_a_word() {
         Upstream::start(move |_: &_| Reply::sse(words(6)).wait_for(&gate).cut_after(whole)).await
     };
     let house = house(&up).await;
-    let mut clients = Vec::new();
-    for nth in 1..=3 {
-        clients.push(asking(&house, true).await);
-        under_way(&house, nth).await;
-    }
+    let clients = all_asking(&house, 3).await;
     gate.open();
     for mut client in clients {
         let answer = client.answer().await.unwrap();

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::cache::{Api, Chunk, Entry};
+use crate::cache::Entry;
+use crate::cache::samples::{entry, key, labels};
 
 const MINUTE: u64 = 60_000;
 const SIZE: u64 = 4 << 20;
@@ -21,35 +22,6 @@ fn store(dir: &Path) -> Lmdb {
 fn close(store: Lmdb) {
     let Lmdb { env, .. } = store;
     env.prepare_for_closing().wait();
-}
-
-fn key(number: u64) -> Key {
-    Key::from_bytes(blake3::hash(&number.to_le_bytes()).into())
-}
-
-fn labels(number: u64) -> Labels {
-    Labels::of(["key:a", "key:b"][(number % 2) as usize], ["m", "n", "o"][(number % 3) as usize])
-}
-
-/// The entry of a number, up to 60 KB of it.
-fn entry(number: u64) -> Entry {
-    let mut random = fastrand::Rng::with_seed(number);
-    let most = *random.choice(&[100, 3000, 30_000]).unwrap();
-    let mut data = || {
-        let mut data = vec![0; random.usize(0..most)];
-        random.fill(&mut data);
-        Chunk { at: 0, data: data.into() }
-    };
-    Entry {
-        created: number,
-        api: Api::Chat,
-        stream: true,
-        status: 200,
-        headers: http::HeaderMap::new(),
-        model: "m".to_owned(),
-        tenant: "t".to_owned(),
-        chunks: vec![data(), data()],
-    }
 }
 
 fn put(store: &Lmdb, number: u64) -> bool {

@@ -5,20 +5,12 @@ use std::thread;
 use proptest::prelude::*;
 
 use super::*;
+use crate::cache::samples::{key, labels};
 
 const MINUTE: u64 = 60_000;
 
 fn store(size: u64) -> Memory {
     Memory::new(size, Duration::from_millis(MINUTE))
-}
-
-/// Keys as they are: spread evenly.
-fn key(number: u64) -> Key {
-    Key::from_bytes(blake3::hash(&number.to_le_bytes()).into())
-}
-
-fn labels(number: u64) -> Labels {
-    Labels::of(["key:a", "key:b"][(number % 2) as usize], ["m", "n", "o"][(number % 3) as usize])
 }
 
 #[test]

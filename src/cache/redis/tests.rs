@@ -7,7 +7,8 @@ use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 use super::*;
-use crate::cache::{Api, Chunk, Entry, Purge};
+use crate::cache::samples::{entry, key, names};
+use crate::cache::{Entry, Purge};
 use crate::link::server::Server;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -33,36 +34,6 @@ async fn ready(server: &Server) -> Redis {
 async fn until(is_so: impl Fn() -> bool) {
     while !is_so() {
         tokio::task::yield_now().await;
-    }
-}
-
-fn key(number: u64) -> Key {
-    Key::from_bytes(blake3::hash(&number.to_le_bytes()).into())
-}
-
-fn names(number: u64) -> (&'static str, &'static str) {
-    (["key:a", "key:b"][(number % 2) as usize], ["m", "n", "o"][(number % 3) as usize])
-}
-
-/// The entry of a number, up to 20 KB of it.
-fn entry(number: u64) -> Entry {
-    let mut random = fastrand::Rng::with_seed(number);
-    let most = *random.choice(&[100, 1000, 10_000]).unwrap();
-    let mut data = || {
-        let mut data = vec![0; random.usize(0..most)];
-        random.fill(&mut data);
-        Chunk { at: 7, data: data.into() }
-    };
-    let (tenant, model) = names(number);
-    Entry {
-        created: number,
-        api: Api::Chat,
-        stream: true,
-        status: 200,
-        headers: http::HeaderMap::new(),
-        model: model.to_owned(),
-        tenant: tenant.to_owned(),
-        chunks: vec![data(), data()],
     }
 }
 
