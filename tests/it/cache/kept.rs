@@ -266,6 +266,12 @@ async fn what_was_purged_on_its_way_is_not_kept() {
 
 #[tokio::test]
 async fn a_cache_on_disk_outlives_its_house() {
+    // On a busy machine a lookup may take longer than 50 ms and be a miss: then once more.
+    while !outlives_its_house().await {}
+}
+
+/// False if a lookup came too late.
+async fn outlives_its_house() -> bool {
     let dir = tempfile::tempdir().unwrap();
     let up = upstream().await;
     let conf = || {
@@ -276,12 +282,18 @@ async fn a_cache_on_disk_outlives_its_house() {
     let house = House::start(conf()).await;
     let first = house.ask(ask(false)).await;
     house.status_is("it is written", |status| status["cache"]["entries"] == 1).await;
-    assert_eq!((told(&first), told(&house.ask(ask(false)).await)), ("miss", "hit"));
+    let hit = house.ask(ask(false)).await;
+    let calm = house.status().await["cache"]["store_errors"]["read"] == 0;
     house.log().await;
     let house = House::start(conf()).await;
     let again = house.ask(ask(false)).await;
-    assert_eq!((told(&again), &again.body), ("hit", &first.body));
+    if !calm || house.status().await["cache"]["store_errors"]["read"] != 0 {
+        return false;
+    }
+    assert_eq!([&first, &hit, &again].map(told), ["miss", "hit", "hit"]);
+    assert_eq!(again.body, first.body);
     assert_eq!(up.ledger().len(), 1);
+    true
 }
 
 #[tokio::test]
