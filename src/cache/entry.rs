@@ -131,6 +131,16 @@ impl Entry {
         if seal(key, bytes) != bytes[MAGIC.len()..][..SEAL] {
             return None;
         }
+        Self::read(bytes)
+    }
+
+    /// Reads what this process has kept in its own memory, where no seal needs to be looked at: that
+    /// would be a fifteenth of what a hit costs.
+    #[must_use]
+    pub fn read(bytes: &Bytes) -> Option<Self> {
+        if bytes.len() < MAGIC.len() + SEAL {
+            return None;
+        }
         let mut rest = bytes.slice(MAGIC.len() + SEAL..);
         let created = rest.try_get_u64_le().ok()?;
         let api = Api::of_tag(rest.try_get_u8().ok()?)?;

@@ -119,7 +119,7 @@ impl Shelf {
     /// What was kept under `key`, if it is there and good and comes in time.
     pub async fn get(&self, key: Key) -> Option<Entry> {
         let found = match &self.kept {
-            Kept::Here(store) => Ok(store.get(&key, now())),
+            Kept::Here(store) => return Entry::read(&store.get(&key, now())?),
             _ if self.late.knows(&key, PATIENCE) => {
                 one_more(&self.lost.reads);
                 return None;
