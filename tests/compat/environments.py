@@ -84,6 +84,12 @@ COMMAS = {
         FORWARD_KEY=fk-one
         REQ_RATE_LIMIT={"/v1/models": "2/hour"}
     """,
+    "ordered": """
+        OPENAI_BASE_URL=http://127.0.0.1:$main
+        OPENAI_API_KEY=sk-a1
+        FORWARD_KEY=fk-one
+        REQ_RATE_LIMIT={"/v1": "1/hour", "/v1/models": "3/hour"}
+    """,
     "several": """
         OPENAI_BASE_URL=http://127.0.0.1:$main,http://127.0.0.1:$side
         OPENAI_ROUTE_PREFIX=/openai,/side
@@ -231,6 +237,12 @@ JSON = {
         OPENAI_API_KEY_CONFIG={"sk-a1": [0]}
         FORWARD_KEY_CONFIG={"fk-one": 0}
         REQ_RATE_LIMIT={"/v1/models": [{"level": 0, "limit": "2/hour"}]}
+    """,
+    "ordered": """
+        FORWARD_CONFIG=[{"base_url":"http://127.0.0.1:$main","route":"/","type":"openai"}]
+        OPENAI_API_KEY_CONFIG={"sk-a1": [0]}
+        FORWARD_KEY_CONFIG={"fk-one": 0}
+        REQ_RATE_LIMIT={"/v1": [{"level": 0, "limit": "1/hour"}], "/v1/models": [{"level": 0, "limit": "3/hour"}]}
     """,
     "several": """
         FORWARD_CONFIG='[

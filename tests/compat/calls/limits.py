@@ -26,6 +26,7 @@ LIMITS = {
     "moving": [*times(4, get("models")), *times(3, chat("chat", **OTHER)), get("elsewhere", "/v1/files", **OTHER)],
     "elastic": [*times(4, get("models")), *times(3, chat("chat", **OTHER)), get("elsewhere", "/v1/files", **OTHER)],
     "unlimited": [get("models-first"), get("elsewhere", "/v1/files"), *times(3, get("models"))],
+    "ordered": times(2, get("models")),
     "several": [
         *times(4, get("openai", "/openai/v1/models")), *times(2, get("side", "/side/v1/models", **OTHER)),
         *times(4, get("raw", "/raw/x", **NOBODY)), get("elsewhere", "/openai/v1/files"), get("no-route", "/nowhere"),
