@@ -202,21 +202,20 @@ fn is_general(ctx: &Ctx) -> bool {
 /// What a held body asks, and whether its key may ask it.
 fn understand(ctx: &mut Ctx, json: bool, gated: bool) -> Result<(), Refusal> {
     let body = ctx.heard.body.as_deref().unwrap_or_default();
-    if !body.is_empty() {
+    let is_empty = body.is_empty();
+    if !is_empty {
         match peek::peek(body) {
             Ok(ask) => ctx.heard.ask = ask,
             Err(broken) if json => return Err(Refusal::bad_json(&broken.to_string())),
             Err(_) => {}
         }
-        if gated {
-            check_model(ctx, ctx.heard.ask.model.as_deref())?;
-        }
     }
     let Heard { ask, body, .. } = &ctx.heard;
     if let Some(entry) = &mut ctx.entry {
+        // Before the gate: who asks for what a key may not have is in the log.
         entry.asked(body.clone(), ask.model.as_deref(), ask.stream);
     }
-    Ok(())
+    if gated && !is_empty { check_model(ctx, ctx.heard.ask.model.as_deref()) } else { Ok(()) }
 }
 
 /// Estimates what a call will cost whose caller's tokens are limited, takes out what is ours, and

@@ -1,7 +1,8 @@
 """The list of differences: what it says, and whether a difference that was seen stands on it.
 
 A value on the list is a text in which `*` stands for anything. So the list says how both sides answer, not only
-that they differ. An entry must be true as a whole: in each of its versions, each of its calls must differ in one
+that they differ. Where each of its calls has a value of its own, the values are a list beside the list of calls.
+An entry must be true as a whole: in each of its versions, each of its calls must differ in one
 of its fields, and each of its fields in one of its calls.
 """
 
@@ -27,7 +28,7 @@ class Seen(typing.NamedTuple):
 
 
 class Entry(typing.NamedTuple):
-    """One line of the list; `fields` holds the two patterns of a value by the pattern of its field."""
+    """One line of the list; `fields` holds the two patterns of a value, for each call, by the pattern of its field."""
 
     id: str
     calls: tuple
@@ -39,10 +40,12 @@ class Entry(typing.NamedTuple):
         """The patterns of the call and the field that the difference falls under, or None."""
         if seen.version not in self.versions:
             return None
-        call = next((call for call in self.calls if alike(call, seen.call)), None)
+        at = next((at for at, call in enumerate(self.calls) if alike(call, seen.call)), None)
+        if at is None:
+            return None
         field = next((field for field, (theirs, ours) in self.fields.items()
-                      if alike(field, seen.field) and alike(theirs, seen.theirs) and alike(ours, seen.ours)), None)
-        return (call, field) if call and field else None
+                      if alike(field, seen.field) and alike(theirs[at], seen.theirs) and alike(ours[at], seen.ours)), None)
+        return (self.calls[at], field) if field else None
 
 
 @functools.cache
@@ -54,15 +57,22 @@ def entries():
         assert raw.keys() <= KEYS and raw.keys() >= KEYS - {"versions"}, f"{name}: needs {sorted(KEYS)}"
         theirs, ours = raw["theirs"], raw["ours"]
         assert theirs.keys() == ours.keys(), f"{name}: theirs and ours speak of different fields"
-        fields = {field: (theirs[field], ours[field]) for field in theirs}
+        calls = tuple(listed(raw["calls"]))
+        fields = {field: (each(theirs[field], calls), each(ours[field], calls)) for field in theirs}
+        assert all(len(values) == len(calls) for pair in fields.values() for values in pair), f"{name}: one value for each call"
         versions = tuple(raw.get("versions", ("0.6.7", "0.8.1")))
-        found.append(Entry(name, tuple(listed(raw["calls"])), fields, versions, raw["reason"]))
+        found.append(Entry(name, calls, fields, versions, raw["reason"]))
     assert len({entry.id for entry in found}) == len(found), "two entries have one id"
     return found
 
 
 def listed(value):
     return [value] if isinstance(value, str) else value
+
+
+def each(value, calls):
+    """The value of each call: one for all, or as many as there are calls."""
+    return [value] * len(calls) if isinstance(value, str) else value
 
 
 @functools.cache

@@ -67,14 +67,14 @@ COMMAS = {
     "moving": """
         OPENAI_BASE_URL=http://127.0.0.1:$main
         OPENAI_API_KEY=sk-a1
-        FORWARD_KEY=fk-one
+        FORWARD_KEY=fk-one,fk-two
         RATE_LIMIT_STRATEGY=moving-window
         GLOBAL_RATE_LIMIT=100/day,2/hour
     """,
     "elastic": """
         OPENAI_BASE_URL=http://127.0.0.1:$main
         OPENAI_API_KEY=sk-a1
-        FORWARD_KEY=fk-one
+        FORWARD_KEY=fk-one,fk-two
         RATE_LIMIT_STRATEGY=fixed-window-elastic-expiry
         GLOBAL_RATE_LIMIT=2/hour
     """,
@@ -84,13 +84,19 @@ COMMAS = {
         FORWARD_KEY=fk-one
         REQ_RATE_LIMIT={"/v1/models": "2/hour"}
     """,
+    "ordered": """
+        OPENAI_BASE_URL=http://127.0.0.1:$main
+        OPENAI_API_KEY=sk-a1
+        FORWARD_KEY=fk-one
+        REQ_RATE_LIMIT={"/v1": "1/hour", "/v1/models": "3/hour"}
+    """,
     "several": """
         OPENAI_BASE_URL=http://127.0.0.1:$main,http://127.0.0.1:$side
         OPENAI_ROUTE_PREFIX=/openai,/side
         EXTRA_BASE_URL=http://127.0.0.1:$side
         EXTRA_ROUTE_PREFIX=/raw
         OPENAI_API_KEY=sk-a1
-        FORWARD_KEY=fk-one
+        FORWARD_KEY=fk-one,fk-two
         GLOBAL_RATE_LIMIT=3/hour
     """,
     "paced": """
@@ -98,7 +104,7 @@ COMMAS = {
         OPENAI_API_KEY=sk-a1
         FORWARD_KEY=fk-one
         ITER_CHUNK_TYPE=one-by-one
-        TOKEN_RATE_LIMIT={"/v1/chat/completions": "20/second", "/v1/completions": "2/second"}
+        TOKEN_RATE_LIMIT={"/v1/chat/completions": "20/second", "/v1/completions": "1/second"}
     """,
     "cached": """
         OPENAI_BASE_URL=http://127.0.0.1:$main
@@ -120,7 +126,7 @@ COMMAS = {
     "allowed": """
         OPENAI_BASE_URL=http://127.0.0.1:$main
         OPENAI_API_KEY=sk-a1
-        FORWARD_KEY=fk-one
+        FORWARD_KEY=fk-one,fk-two
         IP_WHITELIST=10.1.1.1, 10.2.2.2
         GLOBAL_RATE_LIMIT=3/hour
     """,
@@ -222,7 +228,7 @@ JSON = {
     "moving": """
         FORWARD_CONFIG=[{"base_url":"http://127.0.0.1:$main","route":"/","type":"openai"}]
         OPENAI_API_KEY_CONFIG={"sk-a1": [0]}
-        FORWARD_KEY_CONFIG={"fk-one": 0}
+        FORWARD_KEY_CONFIG={"fk-one": 0, "fk-two": 0}
         RATE_LIMIT_STRATEGY=moving-window
         GLOBAL_RATE_LIMIT=100/day,2/hour
     """,
@@ -232,6 +238,12 @@ JSON = {
         FORWARD_KEY_CONFIG={"fk-one": 0}
         REQ_RATE_LIMIT={"/v1/models": [{"level": 0, "limit": "2/hour"}]}
     """,
+    "ordered": """
+        FORWARD_CONFIG=[{"base_url":"http://127.0.0.1:$main","route":"/","type":"openai"}]
+        OPENAI_API_KEY_CONFIG={"sk-a1": [0]}
+        FORWARD_KEY_CONFIG={"fk-one": 0}
+        REQ_RATE_LIMIT={"/v1": [{"level": 0, "limit": "1/hour"}], "/v1/models": [{"level": 0, "limit": "3/hour"}]}
+    """,
     "several": """
         FORWARD_CONFIG='[
           {"base_url": "http://127.0.0.1:$main", "route": "/openai", "type": "openai"},
@@ -239,7 +251,7 @@ JSON = {
           {"base_url": "http://127.0.0.1:$side", "route": "/raw", "type": "general"}
         ]'
         OPENAI_API_KEY_CONFIG={"sk-a1": [0]}
-        FORWARD_KEY_CONFIG={"fk-one": 0}
+        FORWARD_KEY_CONFIG={"fk-one": 0, "fk-two": 0}
         GLOBAL_RATE_LIMIT=3/hour
     """,
     "paced": """
@@ -247,7 +259,7 @@ JSON = {
         OPENAI_API_KEY_CONFIG={"sk-a1": [0]}
         FORWARD_KEY_CONFIG={"fk-one": 0}
         ITER_CHUNK_TYPE=one-by-one
-        TOKEN_RATE_LIMIT={"/v1/chat/completions": [{"level": 0, "limit": "20/second"}], "/v1/completions": [{"level": 0, "limit": "2/second"}]}
+        TOKEN_RATE_LIMIT={"/v1/chat/completions": [{"level": 0, "limit": "20/second"}], "/v1/completions": [{"level": 0, "limit": "1/second"}]}
     """,
     "cached": """
         FORWARD_CONFIG=[{"base_url":"http://127.0.0.1:$main","route":"/","type":"openai"}]
@@ -270,7 +282,7 @@ JSON = {
     "allowed": """
         FORWARD_CONFIG=[{"base_url":"http://127.0.0.1:$main","route":"/","type":"openai"}]
         OPENAI_API_KEY_CONFIG={"sk-a1": [0]}
-        FORWARD_KEY_CONFIG={"fk-one": 0}
+        FORWARD_KEY_CONFIG={"fk-one": 0, "fk-two": 0}
         IP_WHITELIST=10.1.1.1, 10.2.2.2
         GLOBAL_RATE_LIMIT=3/hour
     """,
@@ -307,6 +319,12 @@ JSON = {
         REQ_RATE_LIMIT={"/v1/models": [{"level": 0, "limit": "1/hour"}, {"level": 1, "limit": "2/hour"}]}
         TOKEN_RATE_LIMIT={"/v1/completions": [{"level": 1, "limit": "60/second"}]}
         GLOBAL_RATE_LIMIT=100/hour
+    """,
+    "unstreamed": """
+        FORWARD_CONFIG=[{"base_url":"http://127.0.0.1:$main","route":"/","type":"openai"},{"base_url":"http://127.0.0.1:$side","route":"/raw","type":"general"}]
+        OPENAI_API_KEY_CONFIG={"sk-a1": [0]}
+        FORWARD_KEY_CONFIG={"fk-one": 0}
+        DEFAULT_STREAM_RESPONSE=false
     """,
     "bench": """
         FORWARD_CONFIG=[{"base_url":"http://127.0.0.1:$main","route":"/","type":"openai"}]

@@ -1,7 +1,7 @@
 """What clients of OpenAI's API send: every kind of call, through a log and without one."""
 
 from call import ASK, BOUNDARY, MODEL, call, chat, completion, embedding, get, stream, times, upload
-from host import Says
+from host import Says, Streams
 
 TOOLS = {"tools": [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}],
          "tool_choice": "auto"}
@@ -14,6 +14,7 @@ CHOICES = {"id": "chatcmpl-2", "object": "chat.completion", "created": 170000000
     for at, text in enumerate(["one\ttab 'quoted'", "two"])]}
 PARTS = {"messages": [{"role": "system", "content": "brief"}, {"role": "user", "content": [
     {"type": "text", "text": "say parts"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]}]}
+EVENTS = (b"data: 1\n\n", b"data: 2\n\n")
 PRETTY = b'{\n  "model": "gpt-4o-mini",\n  "messages": [{"role": "user", "content": "say pretty \\u6771"}]\n}'
 
 OPENAI = {
@@ -63,6 +64,11 @@ OPENAI = {
         *times(4, get("after-busy")),
         chat("dead-key", host=Says(401, {"error": {"message": "no such key", "code": "invalid_api_key"}})),
         *times(3, get("after-dead")),
+    ],
+    "unstreamed": [
+        chat("chat"), stream("stream"), completion("completion"), get("models"), upload("audio"),
+        chat("raw-chat", "/raw/v1"), stream("raw-stream", "/raw/v1"), get("raw", "/raw/anything"),
+        get("unasked", "/v1/events", host=Streams(EVENTS)), get("raw-unasked", "/raw/events", host=Streams(EVENTS)),
     ],
     "quiet": [
         chat("chat"), stream("stream"), completion("completion"), embedding("embedding"), upload("audio"),

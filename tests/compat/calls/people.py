@@ -2,14 +2,15 @@
 
 from call import MODEL, call, chat, completion, embedding, get, stream
 
-FIRST, SECOND, THIRD = ({"x-forwarded-for": ip} for ip in ("10.1.1.1", "10.2.2.2, 10.9.9.9", "10.3.3.3"))
+FIRST, SECOND, THIRD, FOURTH = ({"x-forwarded-for": ip} for ip in ("10.1.1.1", "10.2.2.2, 10.9.9.9", "10.3.3.3", "10.4.4.4"))
 GPT4 = {"model": "gpt-4"}
 
 PEOPLE = {
     "allowed": [
         get("first", more=FIRST), get("second", more=SECOND), get("third", more=THIRD), get("peer"),
-        get("healthz", "/healthz", more=THIRD), chat("third-chat", more=THIRD), stream("first-stream", more=FIRST),
-        get("third-cors", "/v1/files", more=THIRD | {"origin": "http://page.test"}),
+        get("healthz", "/healthz", more=THIRD), chat("fourth-chat", key="fk-two", more=FOURTH),
+        stream("first-stream", key="fk-two", more=FIRST),
+        get("fourth-cors", "/v1/files", key="fk-two", more=FOURTH | {"origin": "http://page.test"}),
         get("third-again", more=THIRD), get("third-more", more=THIRD), get("third-limited", more=THIRD),
     ],
     "denied": [

@@ -51,7 +51,7 @@ ROUTES = {
         call("raw-put", "PUT", "/raw/x", b"bytes", more={"content-type": "text/plain"}),
         get("raw-redirect", "/raw/old", host=Says(302, b"", headers=(("location", "http://other.test/"),))),
         get("raw-set-cookie", "/raw/c", host=Says(200, {"a": 1}, headers=(("set-cookie", "jar=1"),))),
-        get("raw-bare", "/raw"),
+        get("raw-bare", "/raw"), get("raw-cors", "/raw/anything", key="sk-own", more=ORIGIN),
         call("raw-x-api-key", "POST", "/raw/v1/messages", MESSAGE, key=None, more={"x-api-key": "sk-own"}),
         call("raw-api-key", "POST", "/raw/v1/deployments", MESSAGE, key=None, more={"api-key": "azure-key"}),
         get("raw-key-in-query", "/raw/v1beta/models?key=gemini-key", key=None),

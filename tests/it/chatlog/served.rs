@@ -59,6 +59,19 @@ async fn calls_have_their_lines_and_only_whole_answers_a_second_one() {
 }
 
 #[tokio::test]
+async fn a_call_that_is_refused_for_its_model_has_its_line() {
+    let up = Upstream::start(answers).await;
+    let conf = Conf::to(&up).with("chat_log.format = \"python\"").table("models = [\"m\"]");
+    let house = House::start(conf).await;
+    let refused = house.ask(post("/v1/chat/completions", &chat("dear", false, "hi"))).await;
+    assert_eq!(refused.status, 403);
+    house.status_is("it is written", |status| status["chat_log"]["written"] == 1).await;
+    assert!(up.ledger().is_empty());
+    let said = text(house.dir(), "openai/chat/chat.log");
+    assert!(said.lines().count() == 1 && said.contains("'model': 'dear'"), "{said}");
+}
+
+#[tokio::test]
 async fn an_answer_from_the_cache_is_logged_as_well() {
     let up = Upstream::start(answers).await;
     let conf = Conf::to(&up)
