@@ -6,32 +6,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, TRANSFER_ENCODING,
 };
-use pingora::ErrorType;
 use pingora::proxy::Session;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::OwnedSemaphorePermit;
 
+pub(super) use self::bodies::Bodies;
+use self::understand::{check_model, reckon, understand};
 use super::ctx::{Aim, Ctx};
 use super::recall::Wanted;
 use super::tap::Body;
 use super::tap::flow::Flow;
 use super::tap::pulse::Pulse;
 use super::{Edge, relay, tap};
-use crate::config::{Kind, Server, Timeouts};
+use crate::config::{Kind, Timeouts};
 use crate::refusal::Refusal;
 use crate::route::plain_path;
 use crate::user::User;
-use crate::wire::cost::Cost;
-use crate::wire::edit;
-use crate::wire::peek::{self, Ask};
-use crate::wire::usage::{self, Wish};
+use crate::wire::peek::Ask;
 
-/// Memory for held bodies, shared by all requests.
-pub(super) struct Bodies(Arc<Semaphore>);
+mod bodies;
+mod understand;
 
 /// What was heard of one request.
 #[derive(Default)]
@@ -56,12 +53,6 @@ enum Treatment {
     /// Read whole, then sent; `json` must be an object.
     Held { json: bool },
 }
-
-/// Bytes are counted in these, so that a semaphore can hold terabytes.
-const UNIT: usize = 1024;
-
-/// A body that came in one read keeps the buffer it was read into from this size on, bytes.
-const WORTH_ITS_BUFFER: usize = 32 * 1024;
 
 /// How long an answer may take that waits for no host, but perhaps for its pace.
 const UNHURRIED: Timeouts = {
@@ -195,61 +186,6 @@ pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
-fn is_general(ctx: &Ctx) -> bool {
-    ctx.aim.as_ref().is_some_and(|aim| aim.kind == Kind::General)
-}
-
-/// What a held body asks, and whether its key may ask it.
-fn understand(ctx: &mut Ctx, json: bool, gated: bool) -> Result<(), Refusal> {
-    let body = ctx.heard.body.as_deref().unwrap_or_default();
-    let is_empty = body.is_empty();
-    if !is_empty {
-        match peek::peek(body) {
-            Ok(ask) => ctx.heard.ask = ask,
-            Err(broken) if json => return Err(Refusal::bad_json(&broken.to_string())),
-            Err(_) => {}
-        }
-    }
-    let Heard { ask, body, .. } = &ctx.heard;
-    if let Some(entry) = &mut ctx.entry {
-        // Before the gate: who asks for what a key may not have is in the log.
-        entry.asked(body.clone(), ask.model.as_deref(), ask.stream);
-    }
-    if gated && !is_empty { check_model(ctx, ctx.heard.ask.model.as_deref()) } else { Ok(()) }
-}
-
-/// Estimates what a call will cost whose caller's tokens are limited, takes out what is ours, and
-/// asks the host to tell what it cost.
-fn reckon(ctx: &mut Ctx) {
-    if is_general(ctx) {
-        return;
-    }
-    let limited = ctx.caller.user.as_deref().is_some_and(|user| user.tokens_limited);
-    let Heard { ask, body, usage_is_ours, wanted, .. } = &mut ctx.heard;
-    let Some(body) = body.as_mut().filter(|body| !body.is_empty()) else { return };
-    if limited {
-        ctx.allowance.cost = Some(Cost::of(ask, body));
-    }
-    if let Some(edited) = edit::without(body, "caching") {
-        *body = Bytes::from(edited);
-    }
-    if !limited && wanted.is_none() {
-        return;
-    }
-    let path = ctx.aim.as_ref().map_or("", |aim| aim.rest.as_str());
-    if ask.stream && path.split('?').next().is_some_and(|path| path.ends_with("/completions")) {
-        match usage::ask(body) {
-            Wish::Ours(edited) => {
-                *body = Bytes::from(edited);
-                *usage_is_ours = true;
-            }
-            Wish::Client => {}
-            // For the host to refuse, and nobody else's business.
-            Wish::Nobody => *wanted = None,
-        }
-    }
-}
-
 impl Heard {
     /// What an errand must know of it.
     pub(super) fn for_errand(&self) -> Self {
@@ -267,92 +203,9 @@ fn is_limited(ctx: &Ctx) -> bool {
     ctx.caller.user.as_deref().is_some_and(User::is_limited)
 }
 
-fn check_model(ctx: &Ctx, model: Option<&str>) -> Result<(), Refusal> {
-    match (ctx.caller.user.as_deref(), model) {
-        (Some(user), Some(model)) if !user.may_use(model) => Err(Refusal::model(Some(model))),
-        (Some(user), None) if user.is_limited() => Err(Refusal::model(None)),
-        _ => Ok(()),
-    }
-}
-
 fn model_of_query(session: &Session) -> Option<String> {
     let query = session.req_header().uri.query()?;
     query.split('&').find_map(|pair| pair.strip_prefix("model=")).map(str::to_owned)
-}
-
-// === impl Bodies ===
-
-impl Bodies {
-    pub(super) fn new(limits: &Server) -> Self {
-        let units = (limits.body_memory / UNIT).clamp(1, Semaphore::MAX_PERMITS);
-        Self(Arc::new(Semaphore::new(units)))
-    }
-
-    async fn read(&self, session: &mut Session, limits: &Server) -> Result<Heard, Refusal> {
-        if session.is_body_empty() {
-            return Ok(Heard { body: Some(Bytes::new()), ..Heard::default() });
-        }
-        let by = Instant::now() + limits.body_timeout;
-        let reading = self.read_all(session, limits.max_body);
-        match timeout_at(by, reading).await {
-            Ok(read) => read,
-            Err(_) => Err(Refusal::slow_body(limits.body_timeout)),
-        }
-    }
-
-    async fn read_all(&self, session: &mut Session, most: usize) -> Result<Heard, Refusal> {
-        let announced = content_length(&session.req_header().headers);
-        let announced = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
-        let mut memory = self.reserve(announced.min(most))?;
-        let mut whole = BytesMut::new();
-        let mut only: Option<Bytes> = None;
-        while let Some(piece) = next_piece(session).await? {
-            let size = whole.len() + only.as_ref().map_or(0, Bytes::len) + piece.len();
-            if size > most {
-                return Err(Refusal::too_large(most as u64));
-            }
-            self.grow(&mut memory, size)?;
-            match only.take() {
-                None if whole.is_empty() => only = Some(piece),
-                first => {
-                    whole.reserve(announced.saturating_sub(whole.len()).max(piece.len()));
-                    whole.extend_from_slice(&first.unwrap_or_default());
-                    whole.extend_from_slice(&piece);
-                }
-            }
-        }
-        let body = only.map_or_else(|| whole.freeze(), compact);
-        Ok(Heard { body: Some(body), _memory: Some(Arc::new(memory)), ..Heard::default() })
-    }
-
-    fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
-        let units = u32::try_from(bytes / UNIT + 1).unwrap_or(u32::MAX);
-        Arc::clone(&self.0).try_acquire_many_owned(units).map_err(|_| Refusal::no_memory())
-    }
-
-    fn grow(&self, held: &mut OwnedSemaphorePermit, bytes: usize) -> Result<(), Refusal> {
-        let have = held.num_permits() * UNIT;
-        if bytes > have {
-            held.merge(self.reserve(bytes - have)?);
-        }
-        Ok(())
-    }
-}
-
-/// A piece is a slice of Pingora's read buffer, which lives as long as it does: a body of a hundred
-/// bytes would hold 64 KiB, in the chat log's queue too.
-fn compact(piece: Bytes) -> Bytes {
-    if piece.len() < WORTH_ITS_BUFFER { Bytes::copy_from_slice(&piece) } else { piece }
-}
-
-async fn next_piece(session: &mut Session) -> Result<Option<Bytes>, Refusal> {
-    let read = session.downstream_session.read_request_body().await;
-    read.map_err(|error| match error.etype() {
-        ErrorType::ReadTimedout => {
-            Refusal::slow_body(session.get_read_timeout().unwrap_or_default())
-        }
-        _ => Refusal::cut_body(),
-    })
 }
 
 #[cfg(test)]
