@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use http::StatusCode;
+
 use super::held::Share;
 use super::{End, Head, Next, Piece, Via};
 use crate::refusal::Refusal;
@@ -65,15 +67,17 @@ impl State {
         }
     }
 
-    /// One more reader, from the start; false when the start is gone, or the answer is over or
-    /// given up. One that is whole can be joined until it is kept, or it would be fetched twice.
+    /// One more reader, from the start; false when the start is gone, or the answer is over, given
+    /// up or no good. One that is whole can be joined until it is kept, or it would be fetched twice.
     pub(super) fn join(&mut self) -> bool {
         let goes_on = match self.end {
             None => !self.deserted,
             Some(End::Whole) => !self.over,
             Some(End::Broken) => false,
         };
-        let joins = goes_on && self.gone == 0;
+        // Who asks again after a refusal must not meet the same one.
+        let good = self.head.as_ref().is_none_or(|head| head.status == StatusCode::OK);
+        let joins = goes_on && good && self.gone == 0;
         if joins {
             *self.places.entry(0).or_default() += 1;
         }

@@ -58,6 +58,20 @@ async fn whoever_joins_reads_from_the_start() {
 }
 
 #[tokio::test]
+async fn a_refusal_is_for_those_who_are_there() {
+    let fills = fills();
+    let (first, writer) = fills.join(key("a"), 1000, true);
+    let writer = writer.unwrap();
+    let (second, _) = fills.join(key("a"), 1000, true);
+    writer.head(Head { status: StatusCode::SERVICE_UNAVAILABLE, headers: HeaderMap::new() });
+    writer.end(End::Whole);
+    assert!(fills.join(key("a"), 1000, true).1.is_some(), "who comes later begins anew");
+    for reader in [first, second] {
+        assert_eq!(all(reader).await, "503 Service Unavailable Whole");
+    }
+}
+
+#[tokio::test]
 async fn a_writer_that_is_gone_leaves_a_broken_answer() {
     let (reader, writer) = fills().begin(1000, true);
     writer.head(head());
