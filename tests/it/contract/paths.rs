@@ -39,18 +39,18 @@ async fn prefixes_are_taken_off_and_the_root_comes_last() {
     let up = mirror().await;
     let url = up.url();
     let env = format!(
-        "OPENAI_BASE_URL={url}/root,{url}/one\nOPENAI_ROUTE_PREFIX=/,/openai/\n\
+        "OPENAI_BASE_URL={url}/base,{url}/one\nOPENAI_ROUTE_PREFIX=/,/openai/\n\
          EXTRA_BASE_URL={url}/extra\nEXTRA_ROUTE_PREFIX=test\n"
     );
     let house = House::of_env(&env).await;
     for (sent, expected) in [
-        ("/v1/models", "/root/v1/models"),
+        ("/v1/models", "/base/v1/models"),
         ("/openai/v1/models", "/one/v1/models"),
         ("/openai", "/one"),
         ("//openai//v1", "/one/v1"),
         // In 0.4 to 0.6 the root hid every extra target.
         ("/test/123", "/extra/123"),
-        ("/openaix/y", "/root/openaix/y"),
+        ("/openaix/y", "/base/openaix/y"),
     ] {
         assert_eq!(seen(&send(&house, get(sent)).await), expected, "{sent}");
     }
