@@ -134,12 +134,9 @@ fn what_cannot_be_opened_says_why() {
 const DIR: &str = "AIFD_TEST_LMDB_DIR";
 const FROM: &str = "AIFD_TEST_LMDB_FROM";
 
-/// Writes until it is killed, and tells what it has written. Does nothing unless it is told where.
-#[test]
-#[ignore = "the child of the_store_survives_fifty_kills"]
-fn the_child_that_writes() {
-    let Some(dir) = std::env::var_os(DIR) else { return };
-    let store = store(Path::new(&dir));
+/// Writes until it is killed, and tells what it has written.
+fn write_until_killed(dir: &Path) {
+    let store = store(dir);
     let from: u64 = std::env::var(FROM).unwrap().parse().unwrap();
     for number in from.. {
         assert!(put(&store, number));
@@ -149,12 +146,15 @@ fn the_child_that_writes() {
 
 #[test]
 fn the_store_survives_fifty_kills() {
+    // The child that is killed is this test, told where to write.
+    if let Some(dir) = std::env::var_os(DIR) {
+        return write_until_killed(Path::new(&dir));
+    }
     let dir = TempDir::new().unwrap();
     let mut from = 0;
     for round in 0..50 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "cache::lmdb::tests::the_child_that_writes"])
-            .args(["--ignored", "--nocapture"])
+            .args(["--exact", "cache::lmdb::tests::the_store_survives_fifty_kills", "--nocapture"])
             .env(DIR, dir.path())
             .env(FROM, from.to_string())
             .stdout(Stdio::piped())
