@@ -26,6 +26,16 @@ enum Class {
     Flag,
 }
 
+/// The pieces of a whole `text`, the inside of a JSON text.
+pub fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (piece, more) = rest.split_at(next(rest.as_bytes()));
+        rest = more;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
 /// How many bytes of `text`, the inside of a JSON text, make up its next piece: 0 at its end only.
 pub(super) fn next(text: &[u8]) -> usize {
     let window = &text[..text.len().min(WINDOW)];

@@ -22,6 +22,7 @@ mod stream;
 mod track;
 mod whole;
 
+pub use self::cut::pieces;
 pub use self::ending::{Ending, is_whole_body};
 pub use self::entry::{Chunk, Entry, kept};
 pub use self::key::{Api, Asked, Key, Tenant};

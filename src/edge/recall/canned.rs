@@ -17,6 +17,7 @@ use pingora::proxy::Session;
 
 use super::follow::Following;
 use super::source::Source;
+use crate::cache::pieces;
 use crate::edge::Edge;
 use crate::edge::ctx::Ctx;
 use crate::wire::cost::Cost;
@@ -157,32 +158,15 @@ impl Text {
     fn of(text: &str) -> Self {
         let mut tally = Tally::default();
         tally.text(text.as_bytes());
-        let pieces = cut(text).into_iter().map(|piece| format!("\"content\":{}", json(piece)));
-        Self { whole: json(text), pieces: pieces.collect(), tokens: tally.tokens() }
+        let whole = json(text);
+        let pieces = pieces(&whole[1..whole.len() - 1]);
+        let pieces = pieces.map(|piece| format!("\"content\":\"{piece}\"")).collect();
+        Self { whole, pieces, tokens: tally.tokens() }
     }
 }
 
 fn json(text: &str) -> String {
     serde_json::to_string(text).expect("a text always serializes")
-}
-
-/// Blanks, marks and Chinese characters stand alone, and so does what is between them.
-fn cut(text: &str) -> Vec<&str> {
-    let alone = |letter: char| {
-        letter == ' '
-            || ('\u{4e00}'..='\u{9fff}').contains(&letter)
-            || ":.,!?：。，、！？".contains(letter)
-    };
-    let mut pieces = Vec::new();
-    let mut from = 0;
-    for (at, letter) in text.char_indices().filter(|(_, letter)| alone(*letter)) {
-        let end = at + letter.len_utf8();
-        pieces.extend([&text[from..at], &text[at..end]]);
-        from = end;
-    }
-    pieces.push(&text[from..]);
-    pieces.retain(|piece| !piece.is_empty());
-    pieces
 }
 
 #[cfg(test)]
@@ -195,7 +179,6 @@ mod tests {
 
     #[test]
     fn texts_are_cut_as_a_host_might_say_them() {
-        assert_eq!(cut("你好，a bc.\nd"), ["你", "好", "，", "a", " ", "bc", ".", "\nd"]);
         for (text, cut) in TEXTS.iter().zip(CUT.iter()) {
             let said = cut.pieces.iter().map(|piece| format!("{{{piece}}}"));
             let said = said.map(|piece| serde_json::from_str::<Value>(&piece).unwrap());
@@ -226,7 +209,7 @@ mod tests {
             \"created\":7,\"system_fingerprint\":\"fp_0123456789\"}"
         );
         assert_eq!(delta(events[0])["choices"][0]["delta"]["role"], "assistant");
-        assert_eq!(delta(events[4])["choices"][0]["finish_reason"], "stop");
-        assert_eq!((events.len(), events[5]), (6, "data: [DONE]"));
+        assert_eq!(delta(events[3])["choices"][0]["finish_reason"], "stop");
+        assert_eq!((events.len(), events[4]), (5, "data: [DONE]"));
     }
 }
