@@ -133,8 +133,9 @@ impl Edge {
 
     /// What an answer says of its host, and of the key it was asked with.
     fn tell_pool(&self, ctx: &mut Ctx, status: StatusCode, asked: Option<Duration>) {
-        let several_keys = self.has_spare_keys(ctx);
-        let others_awake = self.keys_of(ctx).1 > 1;
+        // Good answers are many, and ask nobody about keys.
+        let (keys, awake) = if status.is_client_error() { self.keys_of(ctx) } else { (0, 0) };
+        let (several_keys, others_awake) = (keys > 1, awake > 1);
         let attempts = &mut ctx.attempts;
         if let Some(key) = attempts.key.as_ref().filter(|_| status.is_success()) {
             key.served();
