@@ -38,6 +38,7 @@ pub struct Shelf {
     kept: Kept,
     late: Late,
     purges: Arc<AtomicU64>,
+    puts: AtomicU64,
 }
 
 /// Where answers are kept.
@@ -113,6 +114,7 @@ impl Shelf {
             kept,
             late: Late::default(),
             purges,
+            puts: AtomicU64::new(0),
         }))
     }
 
@@ -162,6 +164,13 @@ impl Shelf {
         if !kept {
             log::debug!("the cache did not keep {key}");
         }
+        self.puts.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often something was kept: who found nothing need not look again until this changes.
+    #[must_use]
+    pub fn puts(&self) -> u64 {
+        self.puts.load(Ordering::Acquire)
     }
 
     /// Forgets; how many entries. Waits for the disk or for Redis, where they are there.

@@ -131,6 +131,7 @@ impl Edge {
         shelf: &Arc<Shelf>,
         wanted: &Wanted,
     ) -> Option<Source> {
+        let puts = shelf.puts();
         if !wanted.fresh
             && let Some(entry) = shelf.get(wanted.key).await
         {
@@ -146,6 +147,7 @@ impl Edge {
         };
         let Some(writer) = writer else { return Some(Source::joined(reader)) };
         if !wanted.fresh
+            && shelf.puts() != puts
             && let Some(entry) = shelf.get(wanted.key).await
         {
             // It came while this was on its way here.

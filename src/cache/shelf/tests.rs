@@ -41,6 +41,7 @@ fn shelf(kept: Kept) -> Shelf {
         kept,
         late: Late::default(),
         purges: Arc::default(),
+        puts: AtomicU64::new(0),
     }
 }
 
